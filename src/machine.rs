@@ -1,0 +1,154 @@
+//! The shape of every conversation on a line: a state machine that does no I/O.
+//!
+//! A conversation (dialling, logging in, one shell command, a ZMODEM receive) is told the time and
+//! what arrived, and answers with what to send and when to wake it. It reads no clock, draws no
+//! random number and never sleeps, so a whole call runs in virtual time from a seed. One async
+//! driver, [`crate::session`], pumps it over a real line; `sim::converse` pumps it over a simulated
+//! one.
+//!
+//! # The contract between a machine and whoever drives it
+//!
+//! 1. Input comes first: the driver offers everything that has arrived before it polls for output,
+//!    or a streaming sender would never hear ZRPOS.
+//! 2. [`Machine::handle_input`] may take fewer bytes than offered. What it leaves is offered again,
+//!    with whatever arrived since, after the driver has polled until [`Output::Wait`]; what is left
+//!    at [`Output::Done`] belongs to the machine that speaks next (`login: ` behind `CONNECT 2400`).
+//! 3. After each `handle_*` call the driver polls until it gets `Wait` or `Done`.
+//! 4. An [`Output::Event`] that carries data comes out before the [`Output::Transmit`] that
+//!    acknowledges it; the owner writes the data to disk before it polls on.
+//! 5. A dead line, on reading or on writing, is [`Machine::handle_hangup`]. A machine that has been
+//!    told so ends: it says `Done` at one of the next polls.
+//! 6. Deadlines do not run while our own bytes are still queued (4 KB at 2,400 bit/s take 17 s): the
+//!    driver keeps a [`LineClock`] and tells the machine line time.
+
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroize;
+
+/// One side of a conversation on a line.
+pub trait Machine {
+    /// What it tells its owner on the way.
+    type Event;
+    /// How it ends, usually `Result<T, ThisError>`.
+    type Outcome;
+
+    /// Takes bytes from the front and returns how many it took.
+    fn handle_input(&mut self, now: Instant, bytes: &[u8]) -> usize;
+
+    /// The line is gone: carrier lost (DCD), end of file, or a failed write.
+    fn handle_hangup(&mut self, now: Instant);
+
+    /// The deadline last returned in [`Output::Wait`] has passed.
+    fn handle_timeout(&mut self, now: Instant);
+
+    /// What to do next. Called until it answers `Wait` or `Done`.
+    fn poll_output(&mut self, now: Instant) -> Output<Self::Event, Self::Outcome>;
+}
+
+/// What a machine wants done.
+#[derive(Debug)]
+pub enum Output<E, O> {
+    /// Send these bytes.
+    Transmit(Transmit),
+    /// Do this to the port itself.
+    Control(Control),
+    /// Tell the owner.
+    Event(E),
+    /// Nothing to do until input arrives or, if given, this moment (line time) has come.
+    Wait(Option<Instant>),
+    /// The conversation is over. The machine is not polled again.
+    Done(O),
+}
+
+/// Bytes to send, and whether a transcript may show them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Transmit {
+    /// The bytes, as they go onto the line.
+    pub bytes: Vec<u8>,
+    /// True for a password: transcripts print a mask in its place.
+    pub secret: bool,
+}
+
+impl Transmit {
+    /// Bytes that anyone may see.
+    pub fn plain(bytes: impl Into<Vec<u8>>) -> Self {
+        Self { bytes: bytes.into(), secret: false }
+    }
+
+    /// Bytes that no transcript, log or error may show.
+    pub fn secret(bytes: impl Into<Vec<u8>>) -> Self {
+        Self { bytes: bytes.into(), secret: true }
+    }
+}
+
+impl std::fmt::Debug for Transmit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.secret {
+            f.write_str("Transmit(secret)")
+        } else {
+            write!(f, "Transmit({:?})", self.bytes.escape_ascii().to_string())
+        }
+    }
+}
+
+impl Drop for Transmit {
+    fn drop(&mut self) {
+        if self.secret {
+            self.bytes.zeroize();
+        }
+    }
+}
+
+/// What can be done to a port beside sending bytes. A line without the lead answers that it has
+/// none, and the machine goes on with its deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// Raise or drop Data Terminal Ready (V.24 circuit 108/2).
+    Dtr(bool),
+    /// Hold the line in the spacing state this long.
+    Break(Duration),
+    /// Throw away what was queued and not yet sent.
+    DiscardOutput,
+}
+
+/// Time as a machine sees it: it stands still while our own bytes wait to be sent.
+///
+/// ```
+/// # use mailcall::machine::LineClock;
+/// # #[allow(clippy::disallowed_methods)] let t0 = std::time::Instant::now();
+/// # let s = std::time::Duration::from_secs;
+/// let mut clock = LineClock::default();
+/// clock.set_sending(t0, true);
+/// clock.set_sending(t0 + s(17), false); // 4 KB went out at 2,400 bit/s
+/// assert_eq!(clock.line_time(t0 + s(20)), t0 + s(3));
+/// assert_eq!(clock.wall_time(t0 + s(3)), t0 + s(20));
+/// ```
+#[derive(Debug, Default, Clone)]
+pub struct LineClock {
+    stopped: Duration,
+    sending_since: Option<Instant>,
+}
+
+impl LineClock {
+    /// Says whether bytes of ours are queued from `now` (wall time) on.
+    pub fn set_sending(&mut self, now: Instant, sending: bool) {
+        match (self.sending_since, sending) {
+            (None, true) => self.sending_since = Some(now),
+            (Some(since), false) => {
+                self.stopped += now.saturating_duration_since(since);
+                self.sending_since = None;
+            }
+            (None, false) | (Some(_), true) => {}
+        }
+    }
+
+    /// The line time at a moment of wall time.
+    pub fn line_time(&self, now: Instant) -> Instant {
+        self.sending_since.unwrap_or(now) - self.stopped
+    }
+
+    /// The wall time at which a deadline in line time falls, if nothing more is sent.
+    pub fn wall_time(&self, deadline: Instant) -> Instant {
+        deadline + self.stopped
+    }
+}
