@@ -152,3 +152,6 @@ impl LineClock {
         deadline + self.stopped
     }
 }
+
+/// Bits on an asynchronous line for each byte: start bit, eight data bits, stop bit.
+pub const BITS_PER_BYTE: u32 = 10;

@@ -1,5 +1,5 @@
 //! The program: parse, run, exit code; nothing else.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    mailcall::cli::main()
 }

@@ -1,1 +1,7 @@
-//! access
+//! A mailbox reached by shell: what is in it ([`survey`]), its index ([`index`]). Commands are built
+//! and replies parsed here; [`crate::session`] runs them.
+
+pub mod index;
+pub mod survey;
+
+pub use survey::{DigestTool, Location, Proof, Survey};

@@ -1,1 +1,152 @@
-//! cli
+//! The command line: one file a subcommand, and what they share: where files are, how progress and
+//! failures are told.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config, ConfigError};
+use crate::session::{Ending, Failure, Stage};
+
+mod completions;
+mod demo;
+mod exit;
+mod fetch;
+mod interrupt;
+mod list;
+mod progress;
+mod report;
+mod show;
+mod sim;
+
+/// Brings a mailbox home over a phone line.
+#[derive(Debug, Parser)]
+#[command(name = "mailcall", version, about, after_help = AFTER_HELP, max_term_width = 80)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// Configuration file [default: ~/.config/mailcall/config.toml]
+    ///
+    /// The default follows XDG_CONFIG_HOME. docs/configuration.md explains every key.
+    #[arg(long, global = true, value_name = "FILE", env = "MAILCALL_CONFIG")]
+    config: Option<PathBuf>,
+    /// Folder for the ledger and unfinished parts [default: ~/.local/state/mailcall]
+    ///
+    /// The default follows XDG_STATE_HOME. What is fetched is recorded here: without it the next
+    /// call would not know what you already have.
+    #[arg(long, global = true, value_name = "DIR", env = "MAILCALL_STATE")]
+    state: Option<PathBuf>,
+    /// Show the dialogue with modem and host, time-stamped, secrets masked
+    ///
+    /// Lines go to standard error: seconds since the call began, > for what is sent, < for what
+    /// arrives. During a transfer bytes are counted, not shown.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Print one JSON object an account on standard output
+    ///
+    /// The keys are stable; docs/configuration.md lists them with the words of `outcome`.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Call the host and bring new mail home
+    Fetch(fetch::Args),
+    /// Call the host and list what is in the mailbox
+    List(list::Args),
+    /// Print a message that was fetched
+    Show(show::Args),
+    /// Pretend to be a modem with a host behind it, on a PTY
+    Sim(sim::Args),
+    /// Watch a whole call: dial, log in, fetch, hang up; needs nothing
+    Demo(demo::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// Parses the command line, runs it, and says how it ended.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print(); // nowhere is left to say that standard error is gone
+            return if error.use_stderr() { ExitCode::from(exit::EX_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let ran = match cli.command {
+        Command::Fetch(args) => fetch::run(&cli.global, &args),
+        Command::List(args) => list::run(&cli.global, &args),
+        Command::Show(args) => show::run(&cli.global, &args),
+        Command::Sim(args) => sim::run(&cli.global, &args),
+        Command::Demo(args) => demo::run(&cli.global, &args),
+        Command::Completions(args) => completions::run(&args),
+    };
+    match ran {
+        Ok(ending) => exit::exit(ending),
+        Err(failure) => {
+            tell(&failure);
+            exit::exit(failure.ending)
+        }
+    }
+}
+
+/// Says what happened, where, and what to do.
+fn tell(failure: &Failure) {
+    eprintln!("mailcall: {failure}");
+    if let Some(advice) = exit::advice(failure.ending) {
+        eprintln!("          {advice}");
+    }
+}
+
+impl Global {
+    fn read_config(&self) -> Result<Config, Failure> {
+        let path = self.config.clone().or_else(config::default_path).ok_or_else(|| {
+            Failure::new(Ending::Config, Stage::Preparing, "HOME is not set: say where the configuration is (--config)")
+        })?;
+        Config::read(&path).map_err(config_failure)
+    }
+
+    fn state_dir(&self) -> Result<PathBuf, Failure> {
+        self.state.clone().or_else(config::default_state).ok_or_else(|| {
+            Failure::new(Ending::Config, Stage::Preparing, "HOME is not set: say where state is kept (--state)")
+        })
+    }
+}
+
+/// The accounts named, or the only one there is.
+fn accounts_of(config: &Config, named: &[String]) -> Result<Vec<String>, Failure> {
+    for name in named {
+        config.account(name).map_err(config_failure)?;
+    }
+    match (named, config.accounts.keys().collect::<Vec<_>>().as_slice()) {
+        ([], []) => Err(Failure::new(Ending::Config, Stage::Preparing, "the configuration has no [account.NAME]")),
+        ([], [only]) => Ok(vec![(*only).clone()]),
+        ([], several) => {
+            let names = several.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+            Err(Failure::new(Ending::Config, Stage::Preparing, format!("which account? there are {names}")))
+        }
+        (named, _) => Ok(named.to_vec()),
+    }
+}
+
+fn config_failure(error: ConfigError) -> Failure {
+    Failure::new(Ending::Config, Stage::Preparing, error)
+}
+
+const AFTER_HELP: &str = "\
+Try it without a modem:  mailcall demo
+Configuration:           docs/configuration.md
+Exit codes:              0 done, 64 usage, 65 bad data, 69 no such port or
+                         modem silent, 74 local disk, 75 try again later,
+                         76 host misbehaved, 77 refused, 78 configuration";

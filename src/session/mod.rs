@@ -1,1 +1,34 @@
-//! session
+//! The only async code of a call: it opens a line, pumps one machine after the other over it, and
+//! hangs up on every way out.
+//!
+//! [`link`] drives one machine over one line; [`transcript`] shows the dialogue; [`call`] strings
+//! the machines together from dialling to a shell and back to a modem on-hook; [`fetch`] and [`list`]
+//! are what is done with the shell. [`ending`] names every way in which a call can end.
+
+pub mod call;
+pub mod ending;
+pub mod fetch;
+pub mod link;
+pub mod list;
+pub mod transcript;
+
+pub use ending::{Ending, Failure, Stage};
+
+/// What a call tells whoever watches it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// A new stage has begun; the text says with whom or with what.
+    Stage(Stage, String),
+    /// Something worth a line: the modem's CONNECT, a setting passed over, a mailbox that changed.
+    Note(String),
+    /// Payload so far.
+    Bytes {
+        /// Bytes that are here and proven by the protocol.
+        done: u64,
+        /// Bytes that there will be, as far as the host has said.
+        total: u64,
+    },
+}
+
+/// Receives a call's progress.
+pub type Watch<'a> = &'a mut (dyn FnMut(Progress) + 'a);

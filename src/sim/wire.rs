@@ -6,8 +6,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Bits on the line for each byte: start bit, eight data bits, stop bit.
-pub const BITS_PER_BYTE: u32 = 10;
+use crate::machine::BITS_PER_BYTE;
 
 /// What a line is like, the same in both directions.
 #[derive(Debug, Clone, Copy, PartialEq)]

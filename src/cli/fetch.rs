@@ -1,0 +1,168 @@
+//! `mailcall fetch`: call the host and bring new mail home.
+
+use std::time::SystemTime;
+
+use super::interrupt::Signals;
+use super::progress::Display;
+use super::report::Report;
+use super::{Global, accounts_of, config_failure, tell};
+use crate::access::Location;
+use crate::config::{AccountConfig, Config, Deliver};
+use crate::secret::Secret;
+use crate::session::call::{CallPlan, CallReport, Session, call};
+use crate::session::fetch::{Fetched, fetch, store_failure};
+use crate::session::{Ending, Failure, Stage};
+use crate::store::{Delivery, Store};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Only what is new is carried. A call that was cut off goes on where it stopped.")]
+pub(super) struct Args {
+    /// Accounts to fetch [default: the only one there is]
+    #[arg(value_name = "ACCOUNT")]
+    accounts: Vec<String>,
+}
+
+pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
+    let config = global.read_config();
+    let names = config.as_ref().map_err(Clone::clone).and_then(|config| accounts_of(config, &args.accounts));
+    let (config, names) = match (config, names) {
+        (Ok(config), Ok(names)) => (config, names),
+        (Err(failure), _) | (_, Err(failure)) => {
+            // A script that asked for JSON gets it, whatever is wrong.
+            if global.json {
+                let account = args.accounts.first().map_or("", String::as_str);
+                println!("{}", Report::new(account, &Err(failure.clone()), &CallReport::default()).json());
+            }
+            return Err(failure);
+        }
+    };
+    let mut worst = Ending::Done;
+    for name in &names {
+        let (went, report) = one_account(global, &config, name);
+        let told = Report::new(name, &went, &report);
+        if global.json {
+            println!("{}", told.json());
+        }
+        match went {
+            Ok(_) if global.json || global.quiet => {}
+            Ok(_) => println!("{}", told.sentence()),
+            Err(failure) => {
+                tell(&failure);
+                // The first failure decides the exit code; the other accounts are fetched all the same.
+                if worst == Ending::Done {
+                    worst = failure.ending;
+                }
+                if failure.ending == Ending::Interrupted {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(worst)
+}
+
+fn one_account(global: &Global, config: &Config, name: &str) -> (Result<Fetched, Failure>, CallReport) {
+    match prepare(global, config, name) {
+        Err(failure) => (Err(failure), CallReport::default()),
+        Ok((account, password, mut store)) => {
+            let location = Location::new(account.mailbox.as_deref());
+            let choice = account.transfer;
+            let ran = with_call(global, config, name, &account, password, async |session| {
+                fetch(session, &mut store, &location, choice).await
+            });
+            // Ended by a signal or a failure: what had come is kept, on disk.
+            let kept = store.sync_part().map_err(|error| store_failure(Stage::Transfer, &error));
+            let (went, report) = ran;
+            (went.and_then(|fetched| kept.map(|()| fetched)), report)
+        }
+    }
+}
+
+/// All that can be wrong before line time is paid for.
+pub(super) fn prepare(
+    global: &Global,
+    config: &Config,
+    name: &str,
+) -> Result<(AccountConfig, Option<Secret>, Store), Failure> {
+    let account = config.account(name).map_err(config_failure)?.clone();
+    let store = open_store(global, &account, name)?;
+    let password = ask_password(&account, name)?;
+    Ok((account, password, store))
+}
+
+pub(super) fn open_store(global: &Global, account: &AccountConfig, name: &str) -> Result<Store, Failure> {
+    let delivery = match &account.deliver {
+        Some(Deliver::Maildir(path)) => Delivery::Maildir(path.clone()),
+        Some(Deliver::Mbox(path)) => Delivery::Mbox(path.clone()),
+        None => {
+            let message = format!(
+                "account {name:?} does not say where its mail goes: add \
+                 deliver = {{ maildir = \"~/Mail/{name}\" }} or deliver = {{ mbox = \"~/mail/{name}\" }}"
+            );
+            return Err(Failure::new(Ending::Config, Stage::Preparing, message));
+        }
+    };
+    let location = Location::new(account.mailbox.as_deref());
+    #[allow(clippy::disallowed_methods)] // the ledger's recovery needs the age of what a crash left
+    let now = SystemTime::now();
+    Store::open(&global.state_dir()?, name, location.key(), delivery, now)
+        .map_err(|error| store_failure(Stage::Preparing, &error))
+}
+
+/// The password from its source, or from the person: before the call, not during it.
+fn ask_password(account: &AccountConfig, name: &str) -> Result<Option<Secret>, Failure> {
+    let Some(user) = &account.user else { return Ok(None) };
+    if let Some(source) = &account.password {
+        return source.read(name).map(Some).map_err(config_failure);
+    }
+    match rpassword::prompt_password(format!("Password for {user} ({name}): ")) {
+        Ok(text) => Ok(Some(Secret::new(text))),
+        Err(error) => {
+            let message = format!(
+                "no password for account {name:?}, and nobody to ask ({error}): add \
+                 password = {{ command = [..] }}, {{ env = \"..\" }} or {{ file = \"..\" }}"
+            );
+            Err(Failure::new(Ending::Config, Stage::Preparing, message))
+        }
+    }
+}
+
+/// Makes a call with progress shown and signals heeded.
+pub(super) fn with_call<T>(
+    global: &Global,
+    config: &Config,
+    name: &str,
+    account: &AccountConfig,
+    password: Option<Secret>,
+    work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
+) -> (Result<T, Failure>, CallReport) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return (Err(Failure::new(Ending::Bug, Stage::Preparing, error)), CallReport::default()),
+    };
+    runtime.block_on(in_call(global, config, name, account, password, work))
+}
+
+/// The same from within a runtime.
+pub(super) async fn in_call<T>(
+    global: &Global,
+    config: &Config,
+    name: &str,
+    account: &AccountConfig,
+    password: Option<Secret>,
+    work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
+) -> (Result<T, Failure>, CallReport) {
+    let mut signals = match Signals::install() {
+        Ok(signals) => signals,
+        Err(error) => return (Err(Failure::new(Ending::Bug, Stage::Preparing, error)), CallReport::default()),
+    };
+    let display = Display::new(global, name);
+    #[allow(clippy::disallowed_methods)] // the one draw from the system: marks this call's replies
+    let nonce = fastrand::Rng::new().u32(..);
+    let plan = CallPlan::new(config, account, password, nonce);
+    let transcript = display.transcript(global);
+    let mut watch = |progress| display.show(progress);
+    let called = call(&plan, transcript, &mut watch, async || signals.next().await, work).await;
+    display.finish();
+    called
+}

@@ -1,0 +1,134 @@
+//! Progress as a person sees it: a bar on a terminal, plain lines elsewhere, nothing with `--quiet`.
+//!
+//! All of it goes to standard error; standard output is for what was asked for.
+
+use std::io::IsTerminal;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Global;
+use crate::session::transcript::Transcript;
+use crate::session::{Progress, Stage};
+
+/// Shows one call's progress.
+pub(super) struct Display {
+    shown: Arc<Mutex<Shown>>,
+}
+
+enum Shown {
+    Bar { bar: ProgressBar, account: String },
+    Lines { account: String, tenths: u64, total: u64 },
+    Nothing,
+}
+
+impl Display {
+    /// For the call of `account`.
+    pub(super) fn new(global: &Global, account: &str) -> Self {
+        let account = account.to_owned();
+        let shown = if global.quiet || global.json && global.verbose == 0 {
+            Shown::Nothing
+        } else if std::io::stderr().is_terminal() && global.verbose == 0 {
+            let bar = ProgressBar::new_spinner();
+            bar.enable_steady_tick(TICK);
+            Shown::Bar { bar, account }
+        } else {
+            Shown::Lines { account, tenths: 0, total: 0 }
+        };
+        Self { shown: Arc::new(Mutex::new(shown)) }
+    }
+
+    /// Takes one step of the call.
+    pub(super) fn show(&self, progress: Progress) {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).show(progress);
+    }
+
+    /// A line of its own, above the bar.
+    pub(super) fn line(&self, text: &str) {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).line(text);
+    }
+
+    /// Takes the bar off the screen.
+    pub(super) fn finish(&self) {
+        if let Shown::Bar { bar, .. } = &*self.shown.lock().unwrap_or_else(PoisonError::into_inner) {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// The dialogue, when it was asked for.
+    pub(super) fn transcript(&self, global: &Global) -> Transcript {
+        if global.verbose == 0 {
+            return Transcript::silent();
+        }
+        Transcript::new(Some(Box::new(|line| eprintln!("{line}"))))
+    }
+}
+
+impl Shown {
+    fn show(&mut self, progress: Progress) {
+        match (&mut *self, progress) {
+            (Self::Nothing, _) => {}
+            (Self::Bar { bar, account }, Progress::Stage(stage, detail)) => {
+                bar.set_style(spinner());
+                bar.set_message(format!("{account}: {}", told(stage, &detail)));
+            }
+            (Self::Lines { account, tenths, .. }, Progress::Stage(stage, detail)) => {
+                *tenths = 0;
+                eprintln!("{account}: {}", told(stage, &detail));
+            }
+            (_, Progress::Note(note)) => self.line(&note),
+            (Self::Bar { bar, account }, Progress::Bytes { done, total }) => {
+                if bar.length() != Some(total) || done == 0 {
+                    bar.set_style(transfer_bar());
+                    bar.set_message(account.clone());
+                    bar.set_length(total);
+                }
+                if done == 0 {
+                    bar.reset_eta();
+                }
+                bar.set_position(done);
+            }
+            (Self::Lines { account, tenths, total: known }, Progress::Bytes { done, total }) => {
+                *known = total;
+                let now = done.saturating_mul(10).checked_div(total).unwrap_or(10);
+                if now > *tenths {
+                    *tenths = now;
+                    eprintln!("{account}: {done} of {total} bytes");
+                }
+            }
+        }
+    }
+
+    fn line(&self, text: &str) {
+        let text = crate::mailbox::display::safe(text);
+        match self {
+            Self::Nothing => {}
+            Self::Bar { bar, account } => bar.suspend(|| eprintln!("{account}: {text}")),
+            Self::Lines { account, .. } => eprintln!("{account}: {text}"),
+        }
+    }
+}
+
+/// A stage in a person's words.
+fn told(stage: Stage, detail: &str) -> String {
+    match (stage, detail) {
+        (Stage::Dialling, number) => format!("dialling {number}"),
+        (Stage::LoggingIn, "") => "looking for a shell".to_owned(),
+        (Stage::LoggingIn, user) => format!("logging in as {user}"),
+        (Stage::Opening, line) => format!("opening line {line}"),
+        (Stage::Transfer, protocol) => format!("carrying mail ({protocol})"),
+        (stage, _) => stage.to_string(),
+    }
+}
+
+fn spinner() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner} {msg} [{elapsed}]").unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+fn transfer_bar() -> ProgressStyle {
+    ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+const TICK: Duration = Duration::from_millis(200);

@@ -1,0 +1,73 @@
+//! One JSON object an account, and the same in a sentence. The keys are a promise to scripts.
+
+use serde::Serialize;
+
+use crate::session::call::CallReport;
+use crate::session::fetch::Fetched;
+use crate::session::{Ending, Failure};
+
+/// What became of one account's call.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    account: String,
+    outcome: Ending,
+    /// What went wrong, in words; null when nothing did.
+    error: Option<String>,
+    messages_new: u64,
+    /// Bytes of a message that was still being written on the host.
+    messages_left: u64,
+    bytes_mail: u64,
+    bytes_down: u64,
+    bytes_up: u64,
+    call_seconds: f64,
+    dials: u32,
+    connect: Option<String>,
+    transfer: Option<&'static str>,
+    retries: u64,
+}
+
+impl Report {
+    pub(super) fn new(account: &str, went: &Result<Fetched, Failure>, call: &CallReport) -> Self {
+        let nothing = Fetched::default();
+        let fetched = went.as_ref().unwrap_or(&nothing);
+        Self {
+            account: account.to_owned(),
+            outcome: went.as_ref().map_or_else(|failure| failure.ending, |_| Ending::Done),
+            error: went.as_ref().err().map(ToString::to_string),
+            messages_new: fetched.messages,
+            messages_left: u64::from(fetched.left > 0),
+            bytes_mail: fetched.bytes_mail,
+            bytes_down: call.bytes_down,
+            bytes_up: call.bytes_up,
+            call_seconds: (call.call_time.as_secs_f64() * 1_000.0).round() / 1_000.0,
+            dials: call.dials,
+            connect: call.connect.clone(),
+            transfer: fetched.transfer,
+            retries: fetched.retries,
+        }
+    }
+
+    pub(super) fn json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default() // texts and numbers only: cannot fail
+    }
+
+    /// The line that a person reads at the end.
+    pub(super) fn sentence(&self) -> String {
+        let messages = match self.messages_new {
+            0 => "no new mail".to_owned(),
+            1 => format!("1 new message ({} bytes)", self.bytes_mail),
+            many => format!("{many} new messages ({} bytes)", self.bytes_mail),
+        };
+        let by = self.transfer.map(|transfer| format!(" by {transfer}")).unwrap_or_default();
+        let mended = match self.retries {
+            0 => String::new(),
+            1 => ", 1 damaged piece carried again".to_owned(),
+            many => format!(", {many} damaged pieces carried again"),
+        };
+        let left = if self.messages_left > 0 { "; one more was still being written, the next call brings it" } else { "" };
+        format!(
+            "{}: {messages}{by}; call {:.1} s, {} bytes down, {} up{mended}{left}",
+            self.account, self.call_seconds, self.bytes_down, self.bytes_up
+        )
+    }
+}

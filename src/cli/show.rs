@@ -1,0 +1,56 @@
+//! `mailcall show`: print a message that was fetched, decoded and safe for the terminal.
+
+use std::io::Write;
+
+use super::fetch::open_store;
+use super::{Global, accounts_of, config_failure};
+use crate::mailbox::message::{self, RenderOptions};
+use crate::session::fetch::store_failure;
+use crate::session::{Ending, Failure, Stage};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Numbers are those of `list`. No call is made.")]
+pub(super) struct Args {
+    /// Account and number, or the number alone if there is one account
+    #[arg(value_name = "[ACCOUNT] NUMBER", num_args = 1..=2, required = true)]
+    which: Vec<String>,
+    /// Print the message's bytes as they are
+    #[arg(long)]
+    raw: bool,
+    /// Print every header, not only the usual ones
+    #[arg(long, conflicts_with = "raw")]
+    headers: bool,
+}
+
+pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
+    let (account, number) = match args.which.as_slice() {
+        [number] => (None, number),
+        [account, number] => (Some(account.clone()), number),
+        _ => (None, &args.which[0]), // clap takes one or two
+    };
+    let number: u64 = number.parse().map_err(|_| {
+        Failure::new(Ending::Config, Stage::Preparing, format!("{number:?} is no message number; see: mailcall list"))
+    })?;
+    let config = global.read_config()?;
+    let names = accounts_of(&config, account.as_slice())?;
+    let name = &names[0]; // there is one, or `accounts_of` has said so
+    let account = config.account(name).map_err(config_failure)?;
+    let store = open_store(global, account, name)?;
+    let raw = store.read(number).map_err(|error| store_failure(Stage::Preparing, &error))?.ok_or_else(|| {
+        let count = store.messages().len();
+        Failure::new(
+            Ending::NoMailbox,
+            Stage::Preparing,
+            format!("message {number} is not here; {count} messages of this mailbox were fetched"),
+        )
+    })?;
+    let printed = if args.raw {
+        raw
+    } else {
+        let options = RenderOptions { all_headers: args.headers, ..RenderOptions::default() };
+        message::render(&raw, &options).into_bytes()
+    };
+    // A reader that closes the pipe (head, a pager) has seen what it wanted.
+    let _ = std::io::stdout().write_all(&printed);
+    Ok(Ending::Done)
+}

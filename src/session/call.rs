@@ -1,0 +1,370 @@
+//! One call: open a line, dial, log in, get a shell, do the work, log out, hang up.
+//!
+//! However the work ends (done, failed, a signal, a panic), the way out is the same: the shell is
+//! left, and a modem that was dialled is brought on-hook and asked whether it is.
+
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+
+use super::link::{LineEnd, Link};
+use super::transcript::Transcript;
+use super::{Ending, Failure, Progress, Stage, Watch};
+use crate::config::{AccountConfig, Config, Flow, LineConfig, LineKind};
+use crate::line::{self, Line, OpenError};
+use crate::login::{Credentials, Login, LoginError, LoginEvent};
+use crate::machine::Machine;
+use crate::modem::{Dial, DialError, DialEvent, HangUp, Profile};
+use crate::secret::Secret;
+use crate::shell::{HostFacts, Open, Shell, ShellError};
+
+/// Everything a call needs to know before it begins.
+#[derive(Debug)]
+pub struct CallPlan {
+    /// Lines in the order in which they are tried, with their names.
+    pub lines: Vec<(String, LineConfig)>,
+    /// The account: numbers, user, mailbox.
+    pub account: AccountConfig,
+    /// The password, fetched before line time is paid for.
+    pub password: Option<Secret>,
+    /// Marks this call's replies, so that nothing else on the terminal is taken for one.
+    pub nonce: u32,
+}
+
+impl CallPlan {
+    /// A plan for `account` as configured.
+    pub fn new(config: &Config, account: &AccountConfig, password: Option<Secret>, nonce: u32) -> Self {
+        let lines = account
+            .lines
+            .iter()
+            .filter_map(|name| config.lines.get(name).map(|line| (name.clone(), line.clone())))
+            .collect();
+        Self { lines, account: account.clone(), password, nonce }
+    }
+}
+
+/// What a call cost, however it ended.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct CallReport {
+    /// What the modem said on connecting.
+    pub connect: Option<String>,
+    /// Numbers dialled.
+    pub dials: u32,
+    /// All bytes received, from the modem's first answer to its last.
+    pub bytes_down: u64,
+    /// All bytes sent.
+    pub bytes_up: u64,
+    /// From carrier (or the start of the command) to on-hook.
+    pub call_time: Duration,
+}
+
+/// A call with a shell at the other end.
+pub struct Session<'a> {
+    link: &'a mut Link,
+    /// The shell on the host.
+    pub shell: Shell,
+    /// What the host has.
+    pub facts: HostFacts,
+    watch: Watch<'a>,
+}
+
+impl Session<'_> {
+    /// Tells whoever watches.
+    pub fn tell(&mut self, progress: Progress) {
+        (self.watch)(progress);
+    }
+
+    /// Bits a second that the line carries, as far as known.
+    pub fn rate(&self) -> Option<u32> {
+        self.link.rate()
+    }
+
+    /// True when the line has ended under us.
+    pub fn line_is_gone(&self) -> bool {
+        self.link.end().is_some()
+    }
+
+    /// Runs one command and gives what it printed and how it ended.
+    pub async fn run(&mut self, command: &str, stage: Stage) -> Result<crate::shell::Reply, Failure> {
+        let mut run = self.shell.run(command, RUN_WAIT);
+        let outcome = self.link.drive(&mut run, |_, _| Ok::<_, Failure>(())).await?;
+        outcome.map_err(|error| shell_failure(stage, &error, self.link))
+    }
+
+    /// Pumps a machine that carries payload; its events are told to `on_event`.
+    pub async fn carry<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        mut on_event: impl FnMut(&mut dyn FnMut(Progress), M::Event) -> Result<(), Failure>,
+    ) -> Result<M::Outcome, Failure> {
+        self.link.transcript.begin_payload(now());
+        let watch = &mut *self.watch;
+        let outcome = self.link.drive(machine, |_, event| on_event(watch, event)).await;
+        self.link.transcript.end_payload(now());
+        outcome
+    }
+
+    /// Pumps a machine whose events nobody needs.
+    pub async fn drive<M: Machine>(&mut self, machine: &mut M) -> M::Outcome {
+        let outcome = self.link.drive(machine, |_, _| Ok::<_, std::convert::Infallible>(())).await;
+        outcome.unwrap_or_else(|never| match never {})
+    }
+
+    /// What a shell's error means for the call.
+    pub fn failure(&self, stage: Stage, error: &ShellError) -> Failure {
+        shell_failure(stage, error, self.link)
+    }
+}
+
+/// Makes a whole call: to a shell, `work` in it, and back to on-hook.
+///
+/// `interrupted` answers with a signal's name when the user wants to stop; asked a second time while
+/// the modem is being hung up, it ends that too.
+pub async fn call<T>(
+    plan: &CallPlan,
+    transcript: Transcript,
+    watch: Watch<'_>,
+    mut interrupted: impl AsyncFnMut() -> &'static str,
+    work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
+) -> (Result<T, Failure>, CallReport) {
+    let mut report = CallReport::default();
+    let (mut link, profile) = match open_first_free(plan, transcript, watch) {
+        Ok(opened) => opened,
+        Err(failure) => return (Err(failure), report),
+    };
+    let mut carrier_since = profile.is_none().then(now);
+    let went = {
+        let going = to_the_shell_and_back(plan, profile.as_ref(), &mut link, watch, &mut report, &mut carrier_since, work);
+        // A panic must not leave the modem off-hook: it ends the call as any failure does.
+        let going = AssertUnwindSafe(going).catch_unwind();
+        tokio::select! {
+            went = going => went.unwrap_or_else(|panic| Err(Failure::new(Ending::Bug, Stage::Transfer, what_panicked(&*panic)))),
+            signal = interrupted() => Err(Failure::new(Ending::Interrupted, Stage::HangingUp, format!("ended by {signal}"))),
+        }
+    };
+    if let Some(profile) = &profile {
+        watch(Progress::Stage(Stage::HangingUp, String::new()));
+        let hung_up = tokio::select! {
+            hung_up = hang_up(&mut link, profile) => hung_up,
+            signal = interrupted() => Err(format!("{signal} came while hanging up")),
+        };
+        if let Err(why) = hung_up {
+            watch(Progress::Note(format!("the modem may still be off-hook: {why}")));
+        }
+    }
+    report.bytes_down = link.bytes_down;
+    report.bytes_up = link.bytes_up;
+    report.call_time = carrier_since.map_or(Duration::ZERO, |since| now().saturating_duration_since(since));
+    (went, report)
+}
+
+/// Opens the first line that no other program has.
+fn open_first_free(
+    plan: &CallPlan,
+    transcript: Transcript,
+    watch: Watch<'_>,
+) -> Result<(Link, Option<Profile>), Failure> {
+    let mut locked = None;
+    for (name, config) in &plan.lines {
+        watch(Progress::Stage(Stage::Opening, name.clone()));
+        match open(config) {
+            Ok(line) => return Ok((Link::new(line, transcript), config.modem.clone())),
+            Err(error @ OpenError::Locked { .. }) => locked = Some(error),
+            Err(error) => {
+                let ending = match &error {
+                    OpenError::NoPermission { .. } => Ending::NoPermission,
+                    _ => Ending::NoSuchPort,
+                };
+                return Err(Failure::new(ending, Stage::Opening, error));
+            }
+        }
+    }
+    let message = locked.map_or_else(|| "the account names no line".to_owned(), |error| error.to_string());
+    Err(Failure::new(Ending::PortLocked, Stage::Opening, message))
+}
+
+fn open(config: &LineConfig) -> Result<Box<dyn Line>, OpenError> {
+    match &config.kind {
+        LineKind::Serial { device, speed, flow } => {
+            let flow = match flow {
+                Flow::RtsCts => line::serial::Flow::RtsCts,
+                Flow::XonXoff => line::serial::Flow::XonXoff,
+                Flow::None => line::serial::Flow::None,
+            };
+            let settings = line::serial::SerialSettings { device: device.clone(), speed: *speed, flow };
+            Ok(Box::new(line::serial::SerialLine::open(&settings)?))
+        }
+        LineKind::Exec { command } => Ok(Box::new(line::exec::ExecLine::spawn(command)?)),
+    }
+}
+
+#[allow(clippy::too_many_arguments)] // the parts of one call, each borrowed for its length only
+async fn to_the_shell_and_back<T>(
+    plan: &CallPlan,
+    profile: Option<&Profile>,
+    link: &mut Link,
+    watch: Watch<'_>,
+    report: &mut CallReport,
+    carrier_since: &mut Option<Instant>,
+    work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    if let Some(profile) = profile {
+        dial(plan, profile, link, watch, report).await?;
+        *carrier_since = Some(now());
+    }
+    log_in(plan, link, watch).await?;
+    watch(Progress::Stage(Stage::Shell, String::new()));
+    let shell = open_shell(plan, link).await?;
+    let facts = shell.facts().clone();
+    let mut session = Session { link, shell, facts, watch };
+    let worked = work(&mut session).await;
+    // The host hangs up when its session ends, which is the quickest way off the line.
+    if worked.is_ok() {
+        let mut leave = session.shell.leave();
+        let _ = session.drive(&mut leave).await; // the modem is hung up in any case
+    }
+    worked
+}
+
+/// Dials the account's numbers in turn until one connects.
+async fn dial(
+    plan: &CallPlan,
+    profile: &Profile,
+    link: &mut Link,
+    watch: Watch<'_>,
+    report: &mut CallReport,
+) -> Result<(), Failure> {
+    let mut last = Failure::new(Ending::Config, Stage::Dialling, "the account has no number to dial");
+    for number in &plan.account.phones {
+        watch(Progress::Stage(Stage::Dialling, number.clone()));
+        let mut dial = Dial::new(profile.clone(), number, DIAL_WAIT)
+            .map_err(|bad| Failure::new(Ending::Config, Stage::Dialling, bad))?;
+        let outcome = link
+            .drive(&mut dial, |_, event| {
+                match event {
+                    DialEvent::Dialling => report.dials += 1,
+                    DialEvent::Note(note) => watch(Progress::Note(note)),
+                    _ => {}
+                }
+                Ok::<_, Failure>(())
+            })
+            .await?;
+        match outcome {
+            Ok(connect) => {
+                link.connected(connect.rate);
+                watch(Progress::Note(connect.text.clone()));
+                report.connect = Some(connect.text);
+                return Ok(());
+            }
+            Err(error) => last = dial_failure(number, &error, link),
+        }
+        if !matches!(last.ending, Ending::Busy | Ending::NoAnswer | Ending::NoCarrier) {
+            break; // another number would meet the same end
+        }
+    }
+    Err(last)
+}
+
+fn dial_failure(number: &str, error: &DialError, link: &Link) -> Failure {
+    let ending = match error {
+        DialError::ModemSilent { .. } => Ending::ModemSilent,
+        DialError::Busy => Ending::Busy,
+        DialError::NoAnswer | DialError::TimedOut { .. } => Ending::NoAnswer,
+        DialError::NoCarrier => Ending::NoCarrier,
+        DialError::NoDialtone => Ending::NoDialtone,
+        DialError::Voice => Ending::Voice,
+        DialError::Fax => Ending::Fax,
+        DialError::Delayed { .. } => Ending::Delayed,
+        DialError::Blacklisted => Ending::Blacklisted,
+        DialError::Refused { .. } => Ending::PeerMisbehaved,
+        DialError::PortGone => Ending::NoSuchPort,
+    };
+    Failure::new(ending, Stage::Dialling, format!("{number} on {}: {error}", link.name()))
+}
+
+async fn log_in(plan: &CallPlan, link: &mut Link, watch: Watch<'_>) -> Result<(), Failure> {
+    let who = plan.account.user.clone().unwrap_or_default();
+    watch(Progress::Stage(Stage::LoggingIn, who));
+    if let Some(password) = &plan.password {
+        link.transcript.hide(password.clone());
+    }
+    let mut login = Login::new(Credentials { user: plan.account.user.clone(), password: plan.password.clone() });
+    let outcome = link
+        .drive(&mut login, |link, event| {
+            if let LoginEvent::Note(note) = event {
+                link.transcript.note(now(), &note);
+            }
+            Ok::<_, Failure>(())
+        })
+        .await?;
+    outcome.map(|_| ()).map_err(|error| {
+        let ending = match &error {
+            LoginError::Refused { .. } => Ending::LoginRefused,
+            LoginError::Expired { .. } => Ending::LoginExpired,
+            LoginError::NoUser | LoginError::NoPassword => Ending::Config,
+            LoginError::CarrierLost { .. } => Ending::CarrierLost,
+            LoginError::NoPrompt { .. } => Ending::LoginTimeout,
+        };
+        Failure::new(ending, Stage::LoggingIn, error)
+    })
+}
+
+async fn open_shell(plan: &CallPlan, link: &mut Link) -> Result<Shell, Failure> {
+    let mut open = Open::new(plan.nonce);
+    let outcome = link.drive(&mut open, |_, _| Ok::<_, Failure>(())).await?;
+    outcome.map_err(|error| shell_failure(Stage::Shell, &error, link))
+}
+
+fn shell_failure(stage: Stage, error: &ShellError, link: &Link) -> Failure {
+    let ending = match (link.end(), error) {
+        (Some(_), _) | (None, ShellError::CarrierLost) => return line_failure(stage, link),
+        (None, ShellError::NotAShell { .. } | ShellError::Silent { .. }) if stage == Stage::Shell => Ending::LoginTimeout,
+        (None, ShellError::HostLacks { .. }) => Ending::HostLacks,
+        (None, ShellError::TooNoisy { .. }) => Ending::TransferFailed,
+        (None, _) => Ending::PeerMisbehaved,
+    };
+    Failure::new(ending, stage, error)
+}
+
+/// The line ended under us.
+pub(super) fn line_failure(stage: Stage, link: &Link) -> Failure {
+    let message = match link.end() {
+        Some(LineEnd::PortGone(why)) => format!("{} has ended: {why}", link.name()),
+        Some(LineEnd::CarrierLost) | None => "carrier lost: the call was cut off".to_owned(),
+    };
+    Failure::new(Ending::CarrierLost, stage, message)
+}
+
+impl Session<'_> {
+    /// The line ended under us: the failure that says so.
+    pub fn carrier_lost(&self, stage: Stage) -> Failure {
+        line_failure(stage, self.link)
+    }
+}
+
+/// Brings the modem on-hook. The port may have ended; then there is nothing to speak to.
+async fn hang_up(link: &mut Link, profile: &Profile) -> Result<(), String> {
+    link.disconnected();
+    if let Some(LineEnd::PortGone(why)) = link.end() {
+        return Err(why.clone());
+    }
+    let mut hang_up = HangUp::new(profile, link.leads_known());
+    let outcome = link.drive(&mut hang_up, |_, _| Ok::<_, std::convert::Infallible>(())).await;
+    outcome.unwrap_or_else(|never| match never {}).map(|_| ()).map_err(|error| error.to_string())
+}
+
+fn what_panicked(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("this program has a defect: {}", text.unwrap_or("it panicked"))
+}
+
+#[allow(clippy::disallowed_methods)] // the session is where the clock is read
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// From ATD to CONNECT: a far modem's answer and a long training on a bad line.
+const DIAL_WAIT: Duration = Duration::from_secs(90);
+/// The longest that one command of ours may compute on the host: a digest of a big mailbox.
+const RUN_WAIT: Duration = Duration::from_secs(180);

@@ -1,0 +1,330 @@
+//! Bringing new mail home over a shell: survey, prove, carry, prove again, deliver.
+//!
+//! What is already here is proven unchanged by a digest before it is built upon; what has come is
+//! proven by a digest over the whole before a message is delivered. So a mailbox that changes under
+//! the call, or between two calls, never makes a torn or doubled message.
+
+use super::call::Session;
+use super::{Ending, Failure, Progress, Stage};
+use crate::access::survey::{HeadTool, Tools};
+use crate::access::{DigestTool, Location, Proof, Survey};
+use crate::config::TransferChoice;
+use crate::shell::HostFacts;
+use crate::store::{PartEnd, PrefixDigest, Store, StoreError};
+use crate::transfer::text::{TextEvent, TextReceive};
+use crate::transfer::zmodem::{Receive, ReceiveEvent, ReceiveOptions, ZmodemError};
+
+/// What a fetch did.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// Messages delivered in this call.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes_mail: u64,
+    /// Messages that were carried again and were here already.
+    pub known_before: u64,
+    /// Which protocol carried them; `None` when nothing had to be carried.
+    pub transfer: Option<&'static str>,
+    /// Damaged pieces that were carried again.
+    pub retries: u64,
+    /// Bytes of a message still being written on the host, left for the next call.
+    pub left: u64,
+}
+
+/// Fetches what is new in the mailbox at `location` into `store`.
+pub async fn fetch(
+    session: &mut Session<'_>,
+    store: &mut Store,
+    location: &Location,
+    choice: TransferChoice,
+) -> Result<Fetched, Failure> {
+    let mut fetched = Fetched::default();
+    let tools = tools(&session.facts)?;
+    for _ in 0..ROUNDS_MAX {
+        session.tell(Progress::Stage(Stage::Survey, String::new()));
+        let Some((size, unchanged_part)) = survey(session, store, location, tools).await? else {
+            return Ok(fetched); // no mail at all
+        };
+        if size > store.part_end() {
+            carry(session, store, location, choice, size, &mut fetched).await?;
+        } else if store.part_end() == store.known() {
+            return Ok(fetched); // nothing new, and the survey has proven it
+        }
+        let proof = if size == store.part_end() && unchanged_part {
+            Proved::Whole // the part was proven by the survey itself, and nothing was carried
+        } else {
+            prove(session, store, location, tools, size).await?
+        };
+        let end = match proof {
+            Proved::Whole => PartEnd::AllComplete,
+            Proved::StillGrowing => PartEnd::LastMayBeTorn,
+            Proved::Changed => {
+                session.tell(Progress::Note("the mailbox changed while it was read; reading it again".to_owned()));
+                store.drop_part().map_err(|error| store_failure(Stage::Transfer, &error))?;
+                continue;
+            }
+        };
+        session.tell(Progress::Stage(Stage::Delivery, String::new()));
+        match store.deliver(end) {
+            Ok(delivered) => {
+                fetched.messages += delivered.messages;
+                fetched.bytes_mail += delivered.bytes;
+                fetched.known_before += delivered.skipped_as_known;
+                fetched.left = store.part_end() - store.known();
+                return Ok(fetched);
+            }
+            // The last message delivered had not been complete: the mailbox is read from its start,
+            // and what is here already is known by its content.
+            Err(StoreError::NotAtFromLine { .. }) if store.known() > 0 => {
+                session.tell(Progress::Note("the mailbox's messages have shifted; reading it again".to_owned()));
+                store.restart().map_err(|error| store_failure(Stage::Delivery, &error))?;
+            }
+            Err(error) => return Err(store_failure(Stage::Delivery, &error)),
+        }
+    }
+    Err(Failure::new(
+        Ending::MailboxLocked,
+        Stage::Transfer,
+        format!("the mailbox changed each of the {ROUNDS_MAX} times that it was read: another program is rewriting it"),
+    ))
+}
+
+/// Looks at the mailbox and drops what it proves to be no longer so. Answers the size and whether
+/// the unfinished part is proven; `None` when there is no mail.
+async fn survey(
+    session: &mut Session<'_>,
+    store: &mut Store,
+    location: &Location,
+    tools: Tools,
+) -> Result<Option<(u64, bool)>, Failure> {
+    let (known, part_end) = (store.known(), store.part_end());
+    let mut lengths: Vec<u64> = [known, part_end].into_iter().filter(|&length| length > 0).collect();
+    lengths.dedup();
+    let reply = session.run(&Survey::command(location, tools, &lengths), Stage::Survey).await?;
+    let disk = |error: StoreError| store_failure(Stage::Survey, &error);
+    let (size, proofs) = there(&reply.bytes, location)?.unwrap_or_default();
+    let proven = |length, ours: &PrefixDigest| length == 0 || is_proven(&proofs, length, ours, tools.digest);
+    let whole_part = proven(part_end, store.part_digest());
+    if !whole_part && part_end > known {
+        session.tell(Progress::Note("the mailbox changed since the last call; its unfinished part is read again".into()));
+        store.drop_part().map_err(disk)?;
+    }
+    if !proven(known, store.known_digest()) {
+        session.tell(Progress::Note("the mailbox was rewritten since the last call; reading it from its start".into()));
+        store.restart().map_err(disk)?;
+    }
+    Ok((size > 0).then_some((size, whole_part)))
+}
+
+/// The mailbox's size and proofs from a survey's reply; `None` when there is no mail yet.
+pub(super) fn there(reply: &[u8], location: &Location) -> Result<Option<(u64, Vec<Proof>)>, Failure> {
+    let key = location.key();
+    let (ending, message) = match Survey::parse(reply) {
+        Some(Survey::There { size, proofs, .. }) => return Ok(Some((size, proofs))),
+        Some(Survey::Empty) => return Ok(None),
+        Some(Survey::NoFolder) => (Ending::NoMailbox, format!("the host has no mailbox {key}, nor its folder")),
+        Some(Survey::NotAFile) => (Ending::NoMailbox, format!("{key} on the host is not a file")),
+        Some(Survey::NoPermission) => (Ending::NoPermission, format!("the host does not let us read {key}")),
+        None => {
+            let shown = reply[..reply.len().min(SHOWN_MAX)].escape_ascii().to_string();
+            (Ending::PeerMisbehaved, format!("the survey of the mailbox was answered with \"{shown}\""))
+        }
+    };
+    Err(Failure::new(ending, Stage::Survey, message))
+}
+
+/// Whether the host's digest of the first `length` bytes is ours.
+pub(super) fn is_proven(proofs: &[Proof], length: u64, ours: &PrefixDigest, tool: DigestTool) -> bool {
+    proofs.iter().any(|proof| proof.length == length && proof.digest == printed(ours, tool))
+}
+
+enum Proved {
+    /// What is here is what the host has, to a message's end.
+    Whole,
+    /// What is here is what the host has, but it goes on: the last message may be half written.
+    StillGrowing,
+    /// What is here is not what the host has.
+    Changed,
+}
+
+/// Asks for a digest over all that is here.
+async fn prove(
+    session: &mut Session<'_>,
+    store: &Store,
+    location: &Location,
+    tools: Tools,
+    size_before: u64,
+) -> Result<Proved, Failure> {
+    let end = store.part_end();
+    let reply = session.run(&Survey::command(location, tools, &[end]), Stage::Transfer).await?;
+    let Some(Survey::There { size, proofs, locked }) = Survey::parse(&reply.bytes) else { return Ok(Proved::Changed) };
+    let same = is_proven(&proofs, end, store.part_digest(), tools.digest);
+    let ends_blank = store.part_ends_with_blank_line().map_err(|error| store_failure(Stage::Transfer, &error))?;
+    Ok(match (same, ends_blank) {
+        (false, _) => Proved::Changed,
+        // Every mailer ends a message with a blank line (RFC 4155, appendix A).
+        (true, true) => Proved::Whole,
+        (true, false) if size == end && size_before == end && !locked => Proved::Whole,
+        (true, false) => Proved::StillGrowing,
+    })
+}
+
+/// Carries what is missing up to at least `size`.
+async fn carry(
+    session: &mut Session<'_>,
+    store: &mut Store,
+    location: &Location,
+    choice: TransferChoice,
+    size: u64,
+    fetched: &mut Fetched,
+) -> Result<(), Failure> {
+    let has_sz = session.facts.sz.is_some();
+    let zmodem = match choice {
+        TransferChoice::Zmodem if !has_sz => {
+            let message = "the account says transfer = \"zmodem\", but the host has no sz";
+            return Err(Failure::new(Ending::HostLacks, Stage::Transfer, message));
+        }
+        TransferChoice::Zmodem => true,
+        TransferChoice::Auto => has_sz && size <= ZMODEM_SIZE_MAX,
+        TransferChoice::Text => false,
+    };
+    let first = store.part_end();
+    session.tell(Progress::Stage(Stage::Transfer, if zmodem { "ZMODEM" } else { "text" }.to_owned()));
+    session.tell(Progress::Bytes { done: 0, total: size - first });
+    let carried = if zmodem {
+        fetched.transfer = Some("zmodem");
+        match by_zmodem(session, store, location, size, fetched).await {
+            Err(failure) if choice == TransferChoice::Auto && failure.ending == Ending::TransferFailed => {
+                let note = format!("ZMODEM gave up ({}); going on as text", failure.message);
+                session.tell(Progress::Note(note));
+                fetched.transfer = Some("text");
+                by_text(session, store, location, size, fetched).await
+            }
+            ended => ended,
+        }
+    } else {
+        fetched.transfer = Some("text");
+        by_text(session, store, location, size, fetched).await
+    };
+    // However it ended, what has come is kept.
+    store.sync_part().map_err(|error| store_failure(Stage::Transfer, &error))?;
+    carried
+}
+
+async fn by_zmodem(
+    session: &mut Session<'_>,
+    store: &mut Store,
+    location: &Location,
+    size: u64,
+    fetched: &mut Fetched,
+) -> Result<(), Failure> {
+    let first = store.part_end();
+    let sz = session.facts.sz.clone().unwrap_or_else(|| "sz".to_owned());
+    let options = ReceiveOptions { resume_at: first, ..ReceiveOptions::default() };
+    let command = format!("{};{sz} {} -- \"$f\" 2>/dev/null", location.assign(), options.sz_flags());
+    let mut start = session.shell.start(&command);
+    if let Err(error) = session.drive(&mut start).await {
+        return Err(session.failure(Stage::Transfer, &error));
+    }
+    let mut receive = Receive::new(options);
+    let outcome = session
+        .carry(&mut receive, |watch, event| {
+            if let ReceiveEvent::Data { offset, bytes } = event {
+                keep(store, watch, first, size, offset, &bytes)?;
+            }
+            Ok(())
+        })
+        .await?;
+    fetched.retries += receive.stats().errors;
+    if let Err(ZmodemError::CarrierLost) = &outcome {
+        return Err(session.carrier_lost(Stage::Transfer));
+    }
+    let mut finish = session.shell.finish();
+    let finished = session.drive(&mut finish).await;
+    match (outcome, finished) {
+        (Err(error), _) => Err(Failure::new(Ending::TransferFailed, Stage::Transfer, error)),
+        // Whether the bytes are right is not for sz's exit status to say: the proof comes next.
+        (Ok(_), Ok(_)) => Ok(()),
+        (Ok(_), Err(error)) => Err(session.failure(Stage::Transfer, &error)),
+    }
+}
+
+async fn by_text(
+    session: &mut Session<'_>,
+    store: &mut Store,
+    location: &Location,
+    size: u64,
+    fetched: &mut Fetched,
+) -> Result<(), Failure> {
+    let first = store.part_end();
+    let mut receive = TextReceive::new(&mut session.shell, &location.assign(), first, size);
+    let outcome = session
+        .carry(&mut receive, |watch, event| match event {
+            TextEvent::Data { offset, bytes } => keep(store, watch, first, size, offset, &bytes),
+        })
+        .await?;
+    fetched.retries += receive.stats().blocks_again;
+    outcome.map(|_| ()).map_err(|error| session.failure(Stage::Transfer, &error))
+}
+
+/// Puts proven bytes into the part, on disk every now and then.
+fn keep(
+    store: &mut Store,
+    watch: &mut dyn FnMut(Progress),
+    first: u64,
+    size: u64,
+    offset: u64,
+    bytes: &[u8],
+) -> Result<(), Failure> {
+    let before = store.part_end();
+    store.append_part(offset, bytes).map_err(|error| store_failure(Stage::Transfer, &error))?;
+    if before / SYNC_EVERY != store.part_end() / SYNC_EVERY {
+        store.sync_part().map_err(|error| store_failure(Stage::Transfer, &error))?;
+    }
+    let total = size.max(store.part_end()) - first;
+    watch(Progress::Bytes { done: store.part_end() - first, total });
+    Ok(())
+}
+
+/// The strongest digest that the host has.
+pub(super) fn tools(facts: &HostFacts) -> Result<Tools, Failure> {
+    let digest = if facts.sha256sum {
+        DigestTool::Sha256sum
+    } else if facts.md5sum {
+        DigestTool::Md5sum
+    } else if facts.cksum {
+        DigestTool::Cksum
+    } else {
+        let message = "the host has none of sha256sum, md5sum and cksum, and without one nothing can be proven";
+        return Err(Failure::new(Ending::HostLacks, Stage::Survey, message));
+    };
+    Ok(Tools { digest, head: if facts.head_c { HeadTool::HeadC } else { HeadTool::Dd } })
+}
+
+/// Our digest as the tool prints it.
+fn printed(digest: &PrefixDigest, tool: DigestTool) -> String {
+    match tool {
+        DigestTool::Sha256sum => digest.sha256_hex(),
+        DigestTool::Md5sum => digest.md5_hex(),
+        DigestTool::Cksum => digest.cksum().to_string(),
+    }
+}
+
+/// What an error of the store means for the call.
+pub fn store_failure(stage: Stage, error: &StoreError) -> Failure {
+    let ending = match error {
+        StoreError::Busy { .. } => Ending::MailboxLocked,
+        StoreError::NotAnMbox { .. } | StoreError::NotAtFromLine { .. } | StoreError::LedgerDamaged { .. } => Ending::BadData,
+        _ => Ending::LocalDisk,
+    };
+    Failure::new(ending, stage, error)
+}
+
+/// How often a mailbox that changes while it is read is read again.
+const ROUNDS_MAX: usize = 3;
+/// The part is synced each time this many bytes have come: what a power cut may cost.
+const SYNC_EVERY: u64 = 32 * 1024;
+/// ZMODEM's positions have 32 bits (Forsberg, section 11).
+const ZMODEM_SIZE_MAX: u64 = u32::MAX as u64;
+/// Bytes of a strange answer that are shown.
+const SHOWN_MAX: usize = 80;

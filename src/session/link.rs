@@ -1,0 +1,419 @@
+//! One line, and the loop that pumps one machine after the other over it.
+//!
+//! The link keeps what belongs to the line and not to a conversation: bytes that no machine has
+//! taken, bytes not sent, the line clock, the counts, the transcript, and whether the line is gone.
+//! It holds the driver's half of the contract in [`crate::machine`]. Dropping a `drive` future in
+//! the middle (a signal) leaves the link whole: the modem can still be hung up through it.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::transcript::Transcript;
+use crate::line::Line;
+use crate::machine::{Control, LineClock, Machine, Output};
+use crate::machine::BITS_PER_BYTE;
+
+/// A line with everything that outlives the single conversation.
+pub struct Link {
+    line: Box<dyn Line>,
+    /// The dialogue, for whoever wants to see it.
+    pub transcript: Transcript,
+    input: Vec<u8>,
+    queue: Vec<u8>,
+    clock: LineClock,
+    /// Bits a second that the line takes from us; `None` is without limit.
+    rate: Option<u32>,
+    sent_until: Option<Instant>,
+    last_accepted: Option<Instant>,
+    watch_carrier: bool,
+    no_carrier_said: NoCarrierText,
+    end: Option<LineEnd>,
+    /// Bytes received on this line, all of them.
+    pub bytes_down: u64,
+    /// Bytes sent on this line, all of them.
+    pub bytes_up: u64,
+}
+
+impl Link {
+    /// Takes over an open line.
+    pub fn new(line: Box<dyn Line>, transcript: Transcript) -> Self {
+        let rate = line.speed();
+        Self {
+            line,
+            transcript,
+            input: Vec::new(),
+            queue: Vec::new(),
+            clock: LineClock::default(),
+            rate,
+            sent_until: None,
+            last_accepted: None,
+            watch_carrier: false,
+            no_carrier_said: NoCarrierText::default(),
+            end: None,
+            bytes_down: 0,
+            bytes_up: 0,
+        }
+    }
+
+    /// What the line is called.
+    pub fn name(&self) -> String {
+        self.line.name()
+    }
+
+    /// Whether DTR can be dropped on this line.
+    pub fn leads_known(&self) -> bool {
+        self.line.leads_known()
+    }
+
+    /// Bits a second, as far as known.
+    pub fn rate(&self) -> Option<u32> {
+        self.rate
+    }
+
+    /// How the line ended, once it has.
+    pub fn end(&self) -> Option<&LineEnd> {
+        self.end.as_ref()
+    }
+
+    /// CONNECT: carrier is watched from now on, at the rate that the modem told.
+    pub fn connected(&mut self, rate: Option<u32>) {
+        self.watch_carrier = true;
+        self.no_carrier_said = NoCarrierText::default();
+        self.rate = match (self.rate, rate) {
+            (Some(port), Some(carrier)) => Some(port.min(carrier)),
+            (port, carrier) => port.or(carrier),
+        };
+    }
+
+    /// The call is over, the port is not: the modem may be spoken to again.
+    pub fn disconnected(&mut self) {
+        self.watch_carrier = false;
+        self.rate = self.line.speed();
+        if self.end == Some(LineEnd::CarrierLost) {
+            self.end = None;
+        }
+        self.queue.clear();
+        self.sent_until = None;
+    }
+
+    /// Pumps `machine` until it is done. `on_event` is told of each event before anything that the
+    /// machine sends afterwards; its error ends the conversation at once.
+    pub async fn drive<M, E>(
+        &mut self,
+        machine: &mut M,
+        mut on_event: impl FnMut(&mut Self, M::Event) -> Result<(), E>,
+    ) -> Result<M::Outcome, E>
+    where
+        M: Machine,
+    {
+        let mut told_hangup = false;
+        loop {
+            // Everything that has arrived goes in before anything more goes out.
+            while self.end.is_none() && self.input.len() < INPUT_MAX && self.read_ready().await {}
+            let deadline = loop {
+                let now = self.line_now();
+                let taken = if self.input.is_empty() { 0 } else { machine.handle_input(now, &self.input) };
+                self.input.drain(..taken);
+                if self.end.is_some() && taken == 0 && !told_hangup {
+                    told_hangup = true;
+                    machine.handle_hangup(now);
+                }
+                let deadline = loop {
+                    match machine.poll_output(now) {
+                        Output::Transmit(transmit) => {
+                            self.transcript.sent(wall_now(), &transmit);
+                            if self.end.is_none() {
+                                self.queue.extend_from_slice(&transmit.bytes);
+                            }
+                        }
+                        Output::Control(control) => self.control(control),
+                        Output::Event(event) => on_event(self, event)?,
+                        Output::Wait(deadline) => break deadline,
+                        Output::Done(outcome) => {
+                            self.flush_queue().await;
+                            return Ok(outcome);
+                        }
+                    }
+                };
+                if taken == 0 || self.input.is_empty() {
+                    break deadline;
+                }
+            };
+            if self.end.is_some() && told_hangup {
+                // The machine was told and waits all the same: only its deadline can end it.
+                self.wait_until(deadline).await;
+                machine.handle_timeout(self.line_now());
+                continue;
+            }
+            if self.wait(deadline).await == Woken::Deadline {
+                machine.handle_timeout(self.line_now());
+            }
+        }
+    }
+
+    /// Waits for input, room for output, loss of the line, or the machine's deadline.
+    async fn wait(&mut self, deadline: Option<Instant>) -> Woken {
+        let now = wall_now();
+        self.clock.set_sending(now, self.is_sending(now));
+        let due = deadline.filter(|_| !self.is_sending(now)).map(|at| self.clock.wall_time(at));
+        if due.is_some_and(|at| at <= now) {
+            return Woken::Deadline;
+        }
+        let may_write = self.may_write_at(now);
+        let write_at = (!self.queue.is_empty() && may_write > now).then_some(may_write);
+        let tick = now + CARRIER_POLL;
+        let wake = [due, write_at, self.sent_until.filter(|&at| at > now), Some(tick)]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(tick);
+        let can_write = !self.queue.is_empty() && may_write <= now;
+        if !self.ready(can_write, wake).await {
+            self.look_at_carrier();
+            self.transcript.quiet();
+        }
+        let now = wall_now();
+        self.clock.set_sending(now, self.is_sending(now));
+        match due {
+            Some(at) if at <= now && self.input.is_empty() => Woken::Deadline,
+            Some(_) | None => Woken::Line,
+        }
+    }
+
+    /// True when bytes moved in either direction before `wake`.
+    async fn ready(&mut self, can_write: bool, wake: Instant) -> bool {
+        let mut timer = pin!(sleep_until(wake));
+        let mut buffer = [0; READ_CHUNK];
+        let moved = poll_fn(|context| {
+            let mut read = ReadBuf::new(&mut buffer);
+            match Pin::new(&mut self.line).poll_read(context, &mut read) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Moved::In(Ok(read.filled().len()))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Moved::In(Err(error))),
+                Poll::Pending => {}
+            }
+            if can_write {
+                let chunk = self.queue.len().min(self.chunk_max());
+                if let Poll::Ready(wrote) = Pin::new(&mut self.line).poll_write(context, &self.queue[..chunk]) {
+                    return Poll::Ready(Moved::Out(wrote));
+                }
+            }
+            timer.as_mut().poll(context).map(|()| Moved::Nothing)
+        })
+        .await;
+        match moved {
+            Moved::In(Ok(0)) => self.port_gone("end of file".to_owned()),
+            Moved::In(Ok(count)) => self.take_in(&buffer[..count]),
+            Moved::In(Err(error)) => self.port_gone(error.to_string()),
+            Moved::Out(Ok(count)) => self.account_for_sent(count),
+            Moved::Out(Err(error)) => self.port_gone(error.to_string()),
+            Moved::Nothing => return false,
+        }
+        true
+    }
+
+    /// Reads once without waiting; true when there was something.
+    async fn read_ready(&mut self) -> bool {
+        let mut buffer = [0; READ_CHUNK];
+        let read = poll_fn(|context| {
+            let mut read = ReadBuf::new(&mut buffer);
+            Poll::Ready(match Pin::new(&mut self.line).poll_read(context, &mut read) {
+                Poll::Ready(result) => Some(result.map(|()| read.filled().len())),
+                Poll::Pending => None,
+            })
+        })
+        .await;
+        match read {
+            None => return false,
+            Some(Ok(0)) => self.port_gone("end of file".to_owned()),
+            Some(Ok(count)) => self.take_in(&buffer[..count]),
+            Some(Err(error)) => self.port_gone(error.to_string()),
+        }
+        true
+    }
+
+    fn take_in(&mut self, bytes: &[u8]) {
+        let now = wall_now();
+        self.bytes_down += bytes.len() as u64;
+        self.transcript.received(now, bytes);
+        if self.watch_carrier {
+            self.no_carrier_said.look_at(now, bytes);
+        }
+        self.input.extend_from_slice(bytes);
+    }
+
+    fn account_for_sent(&mut self, count: usize) {
+        let now = wall_now();
+        self.queue.drain(..count);
+        self.bytes_up += count as u64;
+        self.last_accepted = Some(now);
+        if let Some(rate) = self.rate {
+            let line_time = Duration::from_secs(u64::from(BITS_PER_BYTE) * count as u64) / rate.max(1);
+            self.sent_until = Some(self.sent_until.map_or(now, |until| until.max(now)) + line_time);
+        }
+    }
+
+    fn carrier_lost(&mut self, how: &str) {
+        self.transcript.note(wall_now(), &format!("carrier lost: {how}"));
+        self.ended(LineEnd::CarrierLost);
+    }
+
+    fn port_gone(&mut self, why: String) {
+        self.transcript.note(wall_now(), &format!("the line has ended: {why}"));
+        self.ended(LineEnd::PortGone(why));
+    }
+
+    fn ended(&mut self, end: LineEnd) {
+        self.end.get_or_insert(end);
+        self.queue.clear();
+        self.sent_until = None;
+    }
+
+    /// DCD where there is one; else what the modem says and then falls silent; else a queue that
+    /// does not move.
+    fn look_at_carrier(&mut self) {
+        let now = wall_now();
+        let stalled = !self.queue.is_empty()
+            && self.last_accepted.is_some_and(|at| now.saturating_duration_since(at) > SEND_STALL_MAX);
+        if self.queue.is_empty() {
+            self.last_accepted = Some(now);
+        }
+        if stalled {
+            self.port_gone("it has taken no byte for 30 s".to_owned());
+        } else if self.watch_carrier {
+            match self.line.carrier() {
+                Ok(Some(false)) => self.carrier_lost("DCD is off"),
+                Ok(Some(true)) => {}
+                Ok(None) if self.no_carrier_said.holds(now) => self.carrier_lost("the modem says NO CARRIER"),
+                Ok(None) => {}
+                Err(error) => self.port_gone(error.to_string()),
+            }
+        }
+    }
+
+    fn control(&mut self, control: Control) {
+        let done = match control {
+            Control::Dtr(on) => self.line.set_dtr(on).map(|_| ()),
+            Control::Break(length) => self.line.send_break(length).map(|_| ()),
+            Control::DiscardOutput => {
+                self.queue.clear();
+                self.sent_until = None;
+                self.line.discard_output()
+            }
+        };
+        if let Err(error) = done {
+            self.port_gone(error.to_string());
+        }
+    }
+
+    /// What a finished machine has queued is still sent, but not for longer than it can take.
+    async fn flush_queue(&mut self) {
+        let patience = wall_now() + SEND_STALL_MAX;
+        while !self.queue.is_empty() && self.end.is_none() && wall_now() < patience {
+            let now = wall_now();
+            let may_write = self.may_write_at(now);
+            let wake = if may_write > now { may_write } else { now + CARRIER_POLL };
+            self.ready(may_write <= now, wake).await;
+            if self.input.len() > INPUT_MAX {
+                break; // a host that floods us: the next machine decides
+            }
+        }
+    }
+
+    async fn wait_until(&mut self, deadline: Option<Instant>) {
+        let now = wall_now();
+        self.clock.set_sending(now, false);
+        let at = deadline.map_or(now + CARRIER_POLL, |at| self.clock.wall_time(at));
+        sleep_until(at).await;
+    }
+
+    /// When the next byte may be written so that less than a second of line time is under way.
+    fn may_write_at(&self, now: Instant) -> Instant {
+        self.sent_until.and_then(|until| until.checked_sub(UNSENT_MAX)).map_or(now, |at| at.max(now))
+    }
+
+    /// Bytes that may be written at once: half of what may be under way.
+    fn chunk_max(&self) -> usize {
+        self.rate.map_or(READ_CHUNK, |rate| (rate / BITS_PER_BYTE / 2).max(1) as usize)
+    }
+
+    fn is_sending(&self, now: Instant) -> bool {
+        !self.queue.is_empty() || self.sent_until.is_some_and(|until| until > now)
+    }
+
+    fn line_now(&mut self) -> Instant {
+        let now = wall_now();
+        self.clock.set_sending(now, self.is_sending(now));
+        self.clock.line_time(now)
+    }
+}
+
+/// How a line ends under a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LineEnd {
+    /// The call is over; the port and the modem are still there.
+    CarrierLost,
+    /// The port itself is gone, or takes no more bytes.
+    PortGone(String),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Woken {
+    Line,
+    Deadline,
+}
+
+enum Moved {
+    In(std::io::Result<usize>),
+    Out(std::io::Result<usize>),
+    Nothing,
+}
+
+/// Notices `NO CARRIER` as the last thing said on a line whose leads are unknown.
+///
+/// The words may stand in a mail, so they count only at the very end of what arrived, on a line of
+/// their own, with silence behind them (V.250, 6.3.2: the result code that follows loss of carrier).
+#[derive(Debug, Default)]
+struct NoCarrierText {
+    tail: Vec<u8>,
+    last: Option<Instant>,
+}
+
+impl NoCarrierText {
+    fn look_at(&mut self, now: Instant, bytes: &[u8]) {
+        self.last = Some(now);
+        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(NO_CARRIER.len())..]);
+        let excess = self.tail.len().saturating_sub(NO_CARRIER.len());
+        self.tail.drain(..excess);
+    }
+
+    fn holds(&self, now: Instant) -> bool {
+        self.tail == NO_CARRIER && self.last.is_some_and(|at| now.saturating_duration_since(at) >= NO_CARRIER_QUIET)
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // the session is where the clock is read
+fn wall_now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+async fn sleep_until(at: Instant) {
+    tokio::time::sleep_until(at.into()).await;
+}
+
+const NO_CARRIER: &[u8] = b"\r\nNO CARRIER\r\n";
+/// Silence behind `NO CARRIER` before it is believed.
+const NO_CARRIER_QUIET: Duration = Duration::from_millis(1_500);
+/// How often the carrier is looked at.
+const CARRIER_POLL: Duration = Duration::from_millis(200);
+/// Line time that may be under way in the port's own queues: more would outlive an abort.
+const UNSENT_MAX: Duration = Duration::from_millis(900);
+/// A line that takes no byte for so long is dead (flow control held for ever).
+const SEND_STALL_MAX: Duration = Duration::from_secs(30);
+/// Bytes read at once.
+const READ_CHUNK: usize = 16 * 1024;
+/// Bytes held for a machine that takes none: beyond it the line's own flow control holds the host.
+const INPUT_MAX: usize = 256 * 1024;

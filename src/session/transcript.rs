@@ -1,0 +1,240 @@
+//! The dialogue as a person may see it: time-stamped, escaped, secrets masked.
+//!
+//! A password is masked in what is sent (its machine says so) and in what arrives (a host may echo
+//! it), also when it arrives in pieces. During a transfer only byte counts are shown.
+
+use std::time::{Duration, Instant};
+
+use crate::machine::Transmit;
+use crate::secret::Secret;
+
+/// Writes the dialogue line by line to whoever asked for it.
+pub struct Transcript {
+    sink: Option<Box<dyn FnMut(&str) + Send>>,
+    secrets: Vec<Secret>,
+    began: Option<Instant>,
+    direction: Option<Direction>,
+    pending: Vec<u8>,
+    pending_since: Duration,
+    payload: Option<(u64, u64)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Sent,
+    Received,
+}
+
+impl Transcript {
+    /// A transcript that nobody reads.
+    pub fn silent() -> Self {
+        Self::new(None)
+    }
+
+    /// A transcript whose lines go to `sink`.
+    pub fn new(sink: Option<Box<dyn FnMut(&str) + Send>>) -> Self {
+        Self {
+            sink,
+            secrets: Vec::new(),
+            began: None,
+            direction: None,
+            pending: Vec::new(),
+            pending_since: Duration::ZERO,
+            payload: None,
+        }
+    }
+
+    /// From now on this text is masked wherever it appears.
+    pub fn hide(&mut self, secret: Secret) {
+        if !secret.expose().is_empty() {
+            self.secrets.push(secret);
+        }
+    }
+
+    /// Bytes that were sent.
+    pub fn sent(&mut self, now: Instant, transmit: &Transmit) {
+        if self.sink.is_none() {
+            return;
+        }
+        if transmit.secret {
+            self.flush(true);
+            self.write(now, Direction::Sent, MASK);
+        } else {
+            self.add(now, Direction::Sent, &transmit.bytes);
+        }
+    }
+
+    /// Bytes that arrived.
+    pub fn received(&mut self, now: Instant, bytes: &[u8]) {
+        if self.sink.is_some() {
+            self.add(now, Direction::Received, bytes);
+        }
+    }
+
+    /// A remark of ours between the lines.
+    pub fn note(&mut self, now: Instant, text: &str) {
+        self.flush(true);
+        let at = self.at(now);
+        if let Some(sink) = &mut self.sink {
+            sink(&format!("{} -- {text}", stamp(at)));
+        }
+    }
+
+    /// Payload begins: bytes are counted, not shown.
+    pub fn begin_payload(&mut self, now: Instant) {
+        self.flush(true);
+        let _ = self.at(now);
+        self.payload = Some((0, 0));
+    }
+
+    /// Payload has ended: says how much it was.
+    pub fn end_payload(&mut self, now: Instant) {
+        if let Some((down, up)) = self.payload.take() {
+            self.note(now, &format!("transfer: {down} bytes received, {up} bytes sent"));
+        }
+    }
+
+    /// The line is quiet: what is held back is shown.
+    pub fn quiet(&mut self) {
+        self.flush(false);
+    }
+
+    fn add(&mut self, now: Instant, direction: Direction, bytes: &[u8]) {
+        if let Some((down, up)) = &mut self.payload {
+            let count = if direction == Direction::Received { down } else { up };
+            *count += bytes.len() as u64;
+            return;
+        }
+        if self.direction != Some(direction) {
+            self.flush(true);
+            self.direction = Some(direction);
+        }
+        for &byte in bytes {
+            if self.pending.is_empty() {
+                self.pending_since = self.at(now);
+            }
+            self.pending.push(byte);
+            let ends_line = byte == b'\n' || (byte == b'\r' && direction == Direction::Sent);
+            if ends_line || self.pending.len() >= SHOWN_LINE_MAX {
+                self.flush(ends_line);
+            }
+        }
+    }
+
+    /// Shows what is pending. Unless `all`, the beginning of a secret at its end is held back.
+    fn flush(&mut self, all: bool) {
+        let Some(direction) = self.direction else { return };
+        let mut text = std::mem::take(&mut self.pending);
+        for secret in &self.secrets {
+            text = mask(&text, secret.expose().as_bytes());
+        }
+        if !all {
+            let held = self.secrets.iter().map(|secret| overlap(&text, secret.expose().as_bytes())).max().unwrap_or(0);
+            self.pending = text.split_off(text.len() - held);
+        }
+        if text.is_empty() {
+            return;
+        }
+        let at = self.pending_since;
+        let line = format!("{} {} {}", stamp(at), arrow(direction), text.escape_ascii());
+        if let Some(sink) = &mut self.sink {
+            sink(&line);
+        }
+    }
+
+    fn write(&mut self, now: Instant, direction: Direction, text: &str) {
+        let at = self.at(now);
+        if let Some(sink) = &mut self.sink {
+            sink(&format!("{} {} {text}", stamp(at), arrow(direction)));
+        }
+    }
+
+    /// Time since the transcript's first line.
+    fn at(&mut self, now: Instant) -> Duration {
+        now.saturating_duration_since(*self.began.get_or_insert(now))
+    }
+}
+
+impl std::fmt::Debug for Transcript {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transcript").field("shown", &self.sink.is_some()).finish_non_exhaustive()
+    }
+}
+
+fn arrow(direction: Direction) -> char {
+    if direction == Direction::Sent { '>' } else { '<' }
+}
+
+fn stamp(at: Duration) -> String {
+    format!("{:8.3}", at.as_secs_f64())
+}
+
+fn mask(text: &[u8], secret: &[u8]) -> Vec<u8> {
+    let mut shown = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = memchr::memmem::find(rest, secret) {
+        shown.extend_from_slice(&rest[..at]);
+        shown.extend_from_slice(MASK.as_bytes());
+        rest = &rest[at + secret.len()..];
+    }
+    shown.extend_from_slice(rest);
+    shown
+}
+
+/// How many bytes at the end of `text` may be the beginning of `secret`.
+fn overlap(text: &[u8], secret: &[u8]) -> usize {
+    (1..secret.len().min(text.len() + 1)).rev().find(|&n| text.ends_with(&secret[..n])).unwrap_or(0)
+}
+
+/// What stands in the place of a secret.
+const MASK: &str = "********";
+/// A line of the dialogue longer than this is shown in pieces.
+const SHOWN_LINE_MAX: usize = 400;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::sim::converse::epoch;
+
+    fn recorder() -> (Transcript, Arc<Mutex<Vec<String>>>) {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&lines);
+        let transcript = Transcript::new(Some(Box::new(move |line| sink.lock().unwrap().push(line.to_owned()))));
+        (transcript, lines)
+    }
+
+    #[test]
+    fn lines_are_stamped_and_escaped() {
+        let (mut transcript, lines) = recorder();
+        transcript.sent(epoch(), &Transmit::plain("ATZ\r"));
+        transcript.received(epoch() + Duration::from_millis(1_500), b"\x1b[0mOK\r\n");
+        assert_eq!(*lines.lock().unwrap(), ["   0.000 > ATZ\\r", "   1.500 < \\x1b[0mOK\\r\\n"]);
+    }
+
+    #[test]
+    fn a_password_is_masked_in_both_directions_however_it_is_split() {
+        for split in 0.."hunter2\r\n".len() {
+            let (mut transcript, lines) = recorder();
+            transcript.hide(Secret::new("hunter2".into()));
+            transcript.sent(epoch(), &Transmit::secret("hunter2\r"));
+            let (one, two) = b"hunter2\r\n".split_at(split);
+            transcript.received(epoch(), one);
+            transcript.quiet();
+            transcript.received(epoch(), two);
+            let shown = lines.lock().unwrap().concat();
+            assert!(!shown.contains("hunter2"), "{shown}");
+            assert!(shown.contains("< ********") || split > 0, "{shown}");
+        }
+    }
+
+    #[test]
+    fn payload_is_counted_and_not_shown() {
+        let (mut transcript, lines) = recorder();
+        transcript.begin_payload(epoch());
+        transcript.received(epoch(), b"the mail itself");
+        transcript.end_payload(epoch());
+        assert_eq!(*lines.lock().unwrap(), ["   0.000 -- transfer: 15 bytes received, 0 bytes sent"]);
+    }
+}
