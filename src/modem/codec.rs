@@ -139,7 +139,9 @@ impl Reader {
     fn end_line(&mut self, ended_by: u8) -> Option<Heard> {
         let line = std::mem::take(&mut self.line);
         let overlong = std::mem::take(&mut self.overlong);
-        let text = String::from_utf8_lossy(&line).trim().to_owned();
+        // The line may be shown on a terminal, and C1 controls hide in UTF-8.
+        let text: String = String::from_utf8_lossy(&line).chars().filter(|c| !c.is_control()).collect();
+        let text = text.trim().to_owned();
         if text.is_empty() {
             return None;
         }

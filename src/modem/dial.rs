@@ -9,13 +9,17 @@
 //! However it fails, the modem is left on-hook and in command mode, or [`DialEvent::Note`] says that
 //! it could not be made sure of.
 
+mod error;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+pub use self::error::DialError;
+use self::error::call_failure;
 use super::codec::{CR, ConnectInfo, Heard, LF, Reader, Report, Response};
 use super::hangup::{HANG_UP_MAX, HangUp, HangUpError, HangUpEvent};
 use super::number::{BadNumber, dial_string};
-use super::profile::{NUMBER_PLACE, Profile, WAIT_PLACE};
+use super::profile::{NUMBER_PLACE, Profile, WAIT_MS_MAX, WAIT_PLACE};
 use crate::machine::{Machine, Output, Transmit};
 
 /// Dials one number once.
@@ -53,64 +57,6 @@ pub enum DialEvent {
     Ringing,
     /// Something the user may want to know: an option refused, a line the modem said in between.
     Note(String),
-}
-
-/// How dialling fails.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DialError {
-    /// Not a byte came back.
-    #[error("the modem does not answer: is it on, and is this its port and speed?")]
-    ModemSilent,
-    /// Something came back, but no answer to `AT`.
-    #[error("no modem answers, though the port says {heard:?}: is this the modem's port and speed?")]
-    Garbled {
-        /// The first line that came.
-        heard: String,
-    },
-    /// A command that is needed was not accepted.
-    #[error("the modem answers {reply:?} to {command}: does its profile fit?")]
-    Refused {
-        /// The command.
-        command: String,
-        /// What the modem said to it.
-        reply: String,
-    },
-    /// The line is busy.
-    #[error("the number is busy")]
-    Busy,
-    /// It rang, and nobody answered.
-    #[error("nobody answers at the number")]
-    NoAnswer,
-    /// No modem answered at the other end, or the two did not agree.
-    #[error("no carrier: no modem answered at the number, or the two could not agree")]
-    NoCarrier,
-    /// The telephone line is dead, or in use.
-    #[error("no dial tone: is the telephone line plugged in and free?")]
-    NoDialtone,
-    /// A person answered.
-    #[error("a person answered: check the number before dialling again")]
-    Voice,
-    /// A fax machine answered.
-    #[error("a fax machine answered: check the number")]
-    Fax,
-    /// The modem refuses the number for a while, as the rules of its country demand.
-    #[error("the modem refuses to dial this number again for now{}", shown(.remaining))]
-    Delayed {
-        /// For how long, where it said so.
-        remaining: Option<Duration>,
-    },
-    /// The modem refuses the number for good, as the rules of its country demand.
-    #[error("the modem has blacklisted this number: check it, then switch the modem off and on")]
-    Blacklisted,
-    /// Neither a carrier nor a reason within the wait; we broke off.
-    #[error("no connection within {} s", .wait.as_secs())]
-    TimedOut {
-        /// How long was waited.
-        wait: Duration,
-    },
-    /// The port ended.
-    #[error("the port was lost while dialling: was the modem unplugged?")]
-    PortGone,
 }
 
 #[derive(Debug)]
@@ -303,7 +249,8 @@ impl Dial {
             (None, Err(_)) => self.end(Err(self.silent())),
             (Some(error), Ok(())) => self.end(Err(error)),
             (Some(error), Err(trouble)) => {
-                self.note(trouble.to_string());
+                // Beyond the limit for events, because this one may cost money.
+                self.outputs.push_back(Output::Event(DialEvent::Note(trouble.to_string())));
                 self.end(Err(error));
             }
         }
@@ -324,7 +271,7 @@ impl Dial {
             State::Aborting { .. } => self.hear_aborting(now, heard),
             // Nothing was asked, so nothing is an answer.
             State::Start | State::Drain { .. } | State::Gap { .. } => {}
-            // Neither reads lines here.
+            // These read no lines.
             State::LineFeed { .. } | State::Freeing { .. } | State::Ended => {}
         }
     }
@@ -563,33 +510,6 @@ fn accepted(response: &Response) -> Option<bool> {
     }
 }
 
-/// The result codes that end a call before it began.
-fn call_failure(response: &Response) -> Option<DialError> {
-    match response {
-        Response::NoCarrier => Some(DialError::NoCarrier),
-        Response::NoDialtone => Some(DialError::NoDialtone),
-        Response::Busy => Some(DialError::Busy),
-        Response::NoAnswer => Some(DialError::NoAnswer),
-        Response::Voice => Some(DialError::Voice),
-        Response::Fax => Some(DialError::Fax),
-        Response::Blacklisted => Some(DialError::Blacklisted),
-        Response::Delayed(remaining) => Some(DialError::Delayed { remaining: *remaining }),
-        Response::Ok
-        | Response::Connect(_)
-        | Response::Ring
-        | Response::CallerId
-        | Response::Error
-        | Response::Ringing
-        | Response::Report(_)
-        | Response::Echo
-        | Response::Text => None,
-    }
-}
-
-fn shown(remaining: &Option<Duration>) -> String {
-    remaining.map_or(String::new(), |time| format!(": wait another {} s", time.as_secs()))
-}
-
 /// How long to wait for a carrier when nobody says otherwise: ringing, answering and V.34 training.
 pub const DIAL_WAIT_MAX: Duration = Duration::from_secs(90);
 
@@ -599,6 +519,9 @@ pub const DIAL_WAIT_LIMIT: Duration = Duration::from_secs(S7_MAX);
 /// The longest that [`Dial`] takes beside the wait for the carrier, whatever the port says: draining,
 /// waking twice with an old call hung up in between, setting up, breaking off and hanging up.
 pub const DIAL_OVERHEAD_MAX: Duration = Duration::from_secs(120);
+
+/// The longest that a port takes on which nothing ever answers AT, with the generic profile.
+pub const MODEM_SILENT_MAX: Duration = Duration::from_secs(15);
 
 /// How long the line must be silent before the modem is woken.
 const DRAIN_QUIET: Duration = Duration::from_millis(200);
@@ -625,9 +548,16 @@ const EVENTS_MAX: usize = 64;
 /// Lines kept that tell about the connection.
 const REPORTS_MAX: usize = 16;
 
+// The needed commands that overrun the setup's time are one, sent twice.
 const _: () = assert!(
-    DRAIN_MAX.as_secs() + HANG_UP_MAX.as_secs() + SETUP_MAX.as_secs() + ABORT_WAIT.as_secs()
-        < DIAL_OVERHEAD_MAX.as_secs()
+    DRAIN_MAX.as_secs()
+        + 2 * WAKE_TRIES as u64 * WAKE_WAIT.as_secs()
+        + SETUP_MAX.as_secs()
+        + 2 * WAIT_MS_MAX / 1_000
+        + ABORT_WAIT.as_secs()
+        + HANG_UP_MAX.as_secs()
+        + MODEM_SILENT_MAX.as_secs() // one escape, and all the gaps
+        <= DIAL_OVERHEAD_MAX.as_secs()
 );
 
 #[cfg(test)]

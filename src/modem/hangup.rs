@@ -84,7 +84,7 @@ enum State {
     DtrUp {
         until: Instant,
     },
-    /// A result has just come; old modems lose a command that follows too soon.
+    /// A result has just come, or is about to; old modems lose a command that follows too soon.
     Pause {
         until: Instant,
     },
@@ -238,7 +238,8 @@ impl HangUp {
             self.outputs.push_back(Output::Event(HangUpEvent::NoCarrier));
         }
         match (self.state, verdict) {
-            (State::Guard { .. } | State::Escaped { .. }, _) => self.ask(now, true),
+            (State::Guard { .. }, _) | (State::Escaped { .. }, Verdict::Ok) => self.ask(now, true),
+            (State::Escaped { .. }, Verdict::NoCarrier | Verdict::Error) => self.clear_line(now),
             (State::Asked { .. }, Verdict::Ok | Verdict::NoCarrier) => self.end(Ok(HungUp::OnHook)),
             // Something else stood in the modem's command line before ours; that is gone now.
             (State::Asked { again: true, .. }, Verdict::Error) => self.ask(now, false),
@@ -269,10 +270,17 @@ impl HangUp {
                 self.state = State::Escaped { guard, until: guard + ESCAPE_WAIT };
             }
             // In command mode already, `+++` brings no answer and the command does.
-            State::Escaped { .. } => self.ask(now, true),
+            State::Escaped { .. } => self.clear_line(now),
             State::Asked { .. } => self.try_escape(now),
             State::Start | State::Ended => {}
         }
+    }
+
+    /// The modem was not on-line when `+++` came: what of it stands in its command line goes first.
+    fn clear_line(&mut self, now: Instant) {
+        self.outputs.push_back(Output::Transmit(Transmit::plain(b"\r")));
+        self.verdict = None;
+        self.state = State::Pause { until: now + PAUSE };
     }
 
     fn ask(&mut self, now: Instant, again: bool) {

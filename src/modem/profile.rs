@@ -259,7 +259,7 @@ const GUARD_MS_MAX: u64 = 2_000;
 /// Milliseconds for an answer: less than this no modem can keep.
 const WAIT_MS_MIN: u64 = 100;
 /// Milliseconds for an answer: more than this no user waits for.
-const WAIT_MS_MAX: u64 = 10_000;
+pub(super) const WAIT_MS_MAX: u64 = 10_000;
 /// Milliseconds behind a reset.
 const SETTLE_MS_MAX: u64 = 3_000;
 /// Commands in `init`, and in `options`.

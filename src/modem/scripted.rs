@@ -123,9 +123,7 @@ impl Scripted {
             return;
         }
         let line = String::from_utf8_lossy(&std::mem::take(&mut self.line)).to_uppercase();
-        if let Some(at) = line.find("AT") {
-            self.obey(now, &line[at..]);
-        }
+        self.obey(now, &line);
     }
 
     fn hear_online(&mut self, now: Instant, bytes: &[u8]) {
