@@ -1,7 +1,7 @@
 //! Dialling: wake the modem, set it up, dial, and tell apart the ways in which that ends.
 //!
 //! ```text
-//! Drain -> Wake -> Gap -> Setup -> Gap -> .. -> Dialling -> LineFeed -> Done(ConnectInfo)
+//! Drain -> Wake -> Setup -> Gap -> Setup -> .. -> Dialling -> LineFeed -> Done(ConnectInfo)
 //!           |  silent: an old call may be up       | BUSY, .. -> Freeing (ATH0) -> Done(error)
 //!           +-> Freeing (+++, ATH0) -> Wake        | too long -> Aborting (CR) --^
 //! ```
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 pub use self::error::DialError;
 use self::error::call_failure;
 use super::codec::{CR, ConnectInfo, Heard, LF, Reader, Report, Response};
-use super::hangup::{HANG_UP_MAX, HangUp, HangUpError, HangUpEvent};
+use super::hangup::{HANG_UP_MAX, HangUp, HangUpError, HangUpEvent, QUIET};
 use super::number::{BadNumber, dial_string};
 use super::profile::{NUMBER_PLACE, Profile, WAIT_MS_MAX, WAIT_PLACE};
 use crate::machine::{Machine, Output, Transmit};
@@ -67,10 +67,11 @@ enum State {
         until: Instant,
         limit: Instant,
     },
-    /// `AT` is out.
+    /// `AT` is out; `quiet` is when an answer to it counts, if nothing follows it until then.
     Wake {
         tries: u32,
         until: Instant,
+        quiet: Option<Instant>,
     },
     /// A moment of silence before the command with this index.
     Gap {
@@ -151,6 +152,15 @@ impl Dial {
             State::Freeing { .. } | State::Ended => {}
             _ if self.until().is_none_or(|until| now < until) => {}
             State::Drain { .. } => self.wake(now, 1),
+            State::Wake { quiet: Some(quiet), .. } if quiet <= now && !self.reader.is_mid_line() => {
+                self.garbled = None;
+                self.tell(DialEvent::Awake);
+                self.send_command(now, 0, false);
+            }
+            // The answer was an old call's data, which goes on: it has the rest of the time.
+            State::Wake { tries, until, quiet: Some(_) } if now < until => {
+                self.state = State::Wake { tries, until, quiet: None };
+            }
             State::Wake { tries, .. } if tries < WAKE_TRIES => self.wake(now, tries + 1),
             State::Wake { .. } => self.free_or_fail(),
             State::Gap { next, .. } => self.send_command(now, next, false),
@@ -168,8 +178,8 @@ impl Dial {
         match self.state {
             State::Start | State::Freeing { .. } | State::Ended => None,
             State::Drain { until, limit } => Some(until.min(limit)),
-            State::Wake { until, .. }
-            | State::Gap { until, .. }
+            State::Wake { until, quiet, .. } => Some(quiet.map_or(until, |quiet| quiet.min(until))),
+            State::Gap { until, .. }
             | State::Setup { until, .. }
             | State::Dialling { until }
             | State::Aborting { until }
@@ -181,7 +191,7 @@ impl Dial {
         // A modem whose stored settings are quiet (Q1) hears the first try and says nothing.
         let command: &[u8] = if tries == 1 { b"AT\r" } else { b"ATQ0\r" };
         self.transmit(command);
-        self.state = State::Wake { tries, until: now + WAKE_WAIT };
+        self.state = State::Wake { tries, until: now + WAKE_WAIT, quiet: None };
     }
 
     fn send_command(&mut self, now: Instant, index: usize, repeated: bool) {
@@ -265,7 +275,10 @@ impl Dial {
             self.numeric = Some(heard.numeric);
         }
         match self.state {
-            State::Wake { .. } => self.hear_awake(now, heard),
+            State::Wake { tries, until, quiet } => {
+                let quiet = self.hear_awake(now, heard, quiet);
+                self.state = State::Wake { tries, until, quiet };
+            }
             State::Setup { index, .. } => self.hear_setup(now, index, heard),
             State::Dialling { .. } => self.hear_dialling(now, heard),
             State::Aborting { .. } => self.hear_aborting(now, heard),
@@ -276,14 +289,26 @@ impl Dial {
         }
     }
 
-    fn hear_awake(&mut self, now: Instant, heard: Heard) {
-        // An ERROR is to what stood in the command line before our AT; the modem lives.
-        if accepted(&heard.response).is_some() {
-            self.garbled = None;
-            self.tell(DialEvent::Awake);
-            self.gap(now, 0, COMMAND_GAP);
-        } else if heard.response == Response::Text {
-            self.garbled.get_or_insert(heard.text);
+    /// Until when it must be quiet now for the modem to be awake. On-line to an old call, a line OK
+    /// may be data, but then more follows.
+    fn hear_awake(&mut self, now: Instant, heard: Heard, quiet: Option<Instant>) -> Option<Instant> {
+        match heard.response {
+            // An ERROR is to what stood in the command line before our AT; the modem lives.
+            Response::Ok | Response::Error => Some(now + QUIET),
+            Response::Echo | Response::Ring | Response::CallerId | Response::NoCarrier => quiet,
+            Response::Ringing | Response::Report(_) => quiet,
+            Response::Text => {
+                self.garbled.get_or_insert(heard.text);
+                None
+            }
+            Response::Connect(_)
+            | Response::NoDialtone
+            | Response::Busy
+            | Response::NoAnswer
+            | Response::Voice
+            | Response::Fax
+            | Response::Blacklisted
+            | Response::Delayed(_) => None,
         }
     }
 
@@ -375,7 +400,7 @@ impl Dial {
 
     /// The call has failed; what the modem does is made sure of before that is said.
     fn fail(&mut self, error: DialError) {
-        let hangup = Box::new(HangUp::after_result(&self.profile));
+        let hangup = Box::new(HangUp::make_sure(&self.profile));
         self.state = State::Freeing { hangup, then: Some(error) };
     }
 
@@ -527,8 +552,8 @@ pub const MODEM_SILENT_MAX: Duration = Duration::from_secs(15);
 const DRAIN_QUIET: Duration = Duration::from_millis(200);
 /// How long it is waited for that; an old call may never be silent.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
-/// How long the modem may take to say OK to AT.
-const WAKE_WAIT: Duration = Duration::from_secs(1);
+/// How long the modem may take to say OK to AT, and be quiet then.
+const WAKE_WAIT: Duration = Duration::from_millis(1_250);
 /// How often it is asked; the first may be lost to finding the port's rate.
 const WAKE_TRIES: u32 = 3;
 /// Silence between an answer and the next command: old modems lose what comes sooner.
@@ -544,14 +569,14 @@ const DIAL_WAIT_MARGIN: Duration = Duration::from_secs(5);
 /// The largest value of S7, in seconds.
 const S7_MAX: u64 = 255;
 /// Events told by one machine; what a babbling port says beyond that is passed over.
-const EVENTS_MAX: usize = 64;
+const EVENTS_MAX: usize = 40;
 /// Lines kept that tell about the connection.
 const REPORTS_MAX: usize = 16;
 
 // The needed commands that overrun the setup's time are one, sent twice.
 const _: () = assert!(
     DRAIN_MAX.as_secs()
-        + 2 * WAKE_TRIES as u64 * WAKE_WAIT.as_secs()
+        + 2 * WAKE_TRIES as u64 * (WAKE_WAIT.as_secs() + 1)
         + SETUP_MAX.as_secs()
         + 2 * WAIT_MS_MAX / 1_000
         + ABORT_WAIT.as_secs()

@@ -119,8 +119,9 @@ impl HangUp {
         Self::begin(profile, if has_dtr { Begin::Dtr } else { Begin::Guard }, TRIES_MAX)
     }
 
-    /// Makes sure of a modem that should be in command mode already.
-    pub(super) fn after_result(profile: &Profile) -> Self {
+    /// Makes sure of a modem that should be in command mode already: dialling has failed, or it has
+    /// said NO CARRIER to someone else. That takes a third of a second where it is so.
+    pub fn make_sure(profile: &Profile) -> Self {
         Self::begin(profile, Begin::Ask, TRIES_MAX)
     }
 
@@ -335,8 +336,18 @@ impl Machine for HangUp {
     }
 
     fn handle_hangup(&mut self, _now: Instant) {
-        if self.state != State::Ended {
-            self.end(Ok(HungUp::LineGone));
+        match self.state {
+            State::Ended => {}
+            State::DtrLow { .. } => {
+                self.outputs.push_back(Output::Control(Control::Dtr(true))); // the next call needs it
+                self.end(Ok(HungUp::LineGone));
+            }
+            State::Start
+            | State::DtrUp { .. }
+            | State::Pause { .. }
+            | State::Guard { .. }
+            | State::Escaped { .. }
+            | State::Asked { .. } => self.end(Ok(HungUp::LineGone)),
         }
     }
 
@@ -365,9 +376,9 @@ const DTR_SETTLE: Duration = Duration::from_millis(300);
 /// Silence between a result and the command behind it.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long the line must be silent behind a result code for it to be the modem's.
-const QUIET: Duration = Duration::from_millis(250);
+pub(super) const QUIET: Duration = Duration::from_millis(250);
 /// How long behind the guard time the modem may take to say OK to `+++`.
-const ESCAPE_WAIT: Duration = Duration::from_millis(1_500);
+const ESCAPE_WAIT: Duration = Duration::from_secs(1);
 /// How long the modem may take to disconnect and say OK; V.42 modems tell the other side first.
 const ASK_WAIT: Duration = Duration::from_secs(3);
 /// How often the escape sequence is tried.

@@ -156,8 +156,9 @@ impl Written {
         if self.international.bytes().any(|byte| !byte.is_ascii_digit() && byte != b'+') {
             return Err(("international", format!("{:?} is not made of digits or a +", self.international)));
         }
-        for command in self.reset.iter().chain([&self.hangup]) {
-            self.check_command(if command == &self.hangup { "hangup" } else { "reset" }, command)?;
+        self.check_command("hangup", &self.hangup)?;
+        for command in &self.reset {
+            self.check_command("reset", command)?;
         }
         for command in &self.init {
             self.check_command("init", command)?;

@@ -148,12 +148,14 @@ fn a_modem_still_in_an_old_call_is_hung_up_and_dialled() {
 
 #[test]
 fn an_ok_in_the_old_calls_data_is_not_taken_for_the_modem() {
-    let mut modem = Scripted { flood: b"\r\nOK\r\n".to_vec(), ..Scripted::in_call() };
-    modem.dialled.1 = b"\r\nBUSY\r\n".to_vec();
-    let call = dial(&mut modem);
-    assert_ne!(call.outcome, None);
-    assert!(call.elapsed < DIAL_OVERHEAD_MAX);
-    assert!(!modem.call, "whatever was made of it, the old call is down");
+    for flood in [&b"\r\nOK\r\n"[..], b"OK\r\nyes\r\n", b"0\rx", b"ERROR\r\nNO CARRIER\r\n"] {
+        let mut modem = Scripted { flood: flood.to_vec(), ..Scripted::in_call() };
+        modem.dialled.1 = b"\r\nBUSY\r\n".to_vec();
+        let call = dial(&mut modem);
+        assert_eq!(error(&call), DialError::Busy, "{}", flood.escape_ascii());
+        assert_eq!(call.events.first(), Some(&DialEvent::HangingUpOldCall));
+        assert!(!modem.call, "the old call is down");
+    }
 }
 
 #[test]
@@ -161,6 +163,38 @@ fn a_deaf_modem_ends_within_its_stated_time() {
     let call = dial(&mut Scripted { deaf: true, ..Scripted::new() });
     assert_eq!(error(&call), DialError::ModemSilent);
     assert!(call.elapsed < MODEM_SILENT_MAX, "{:?}", call.elapsed);
+}
+
+#[test]
+fn a_call_coming_in_and_a_quiet_modem_do_not_stop_it() {
+    let ringing: Vec<(&str, &[u8])> = vec![("Z", b"\r\nOK\r\n\r\nRING\r\n"), ("", b"\r\nOK\r\n\r\nRING\r\n")];
+    let mut modem = Scripted { answers: ringing, ..Scripted::new() };
+    assert_eq!(dial(&mut modem).events.first(), Some(&DialEvent::Awake));
+    // Q1 is stored: neither AT nor ATZ is answered until ATQ0 has come.
+    let mut modem = Quiet { modem: Scripted::dialling(b"\r\nCONNECT\r\n"), heard: Vec::new() };
+    let mut machine = Dial::new(generic(), "1", DIAL_WAIT_MAX).expect("a sound number");
+    let call = converse(&mut machine, &mut modem, LineQuality::PERFECT, 1, LONG);
+    assert_eq!(info(call).text, "CONNECT");
+}
+
+/// A modem that answers nothing before a Q0.
+struct Quiet {
+    modem: Scripted,
+    heard: Vec<u8>,
+}
+
+impl crate::sim::converse::Peer for Quiet {
+    fn handle_input(&mut self, now: Instant, bytes: &[u8]) {
+        self.heard.extend_from_slice(bytes);
+        let text = String::from_utf8_lossy(&self.heard).into_owned();
+        let reset = text.rfind("ATZ");
+        self.modem.deaf = text.rfind("Q0").is_none_or(|at| reset.is_some_and(|reset| reset > at));
+        self.modem.handle_input(now, bytes);
+    }
+
+    fn poll(&mut self, now: Instant) -> crate::sim::converse::PeerStep {
+        self.modem.poll(now)
+    }
 }
 
 #[test]

@@ -134,6 +134,28 @@ fn the_end_of_the_line_ends_it() {
 }
 
 #[test]
+fn a_modem_that_should_be_on_hook_is_made_sure_of_quickly_or_hung_up() {
+    for (in_call, most) in [(false, 500), (true, 7_000)] {
+        let mut modem = if in_call { Scripted::in_call() } else { Scripted::new() };
+        let mut machine = HangUp::make_sure(&generic());
+        let ended = converse(&mut machine, &mut modem, LineQuality::PERFECT, 1, Duration::from_secs(60));
+        assert_eq!(ended.outcome, Some(Ok(HungUp::OnHook)));
+        assert!(!modem.call);
+        assert!(ended.elapsed < ms(most), "{:?}", ended.elapsed);
+    }
+}
+
+#[test]
+fn carrier_lost_while_dtr_is_low_raises_it_again() {
+    let mut machine = HangUp::new(&generic(), true);
+    let now = epoch();
+    while !matches!(machine.poll_output(now), Output::Wait(_)) {}
+    machine.handle_hangup(now);
+    assert!(matches!(machine.poll_output(now), Output::Control(Control::Dtr(true))));
+    assert!(matches!(machine.poll_output(now), Output::Done(Ok(HungUp::LineGone))));
+}
+
+#[test]
 fn a_line_without_a_modem_has_its_dtr_dropped_and_nothing_sent() {
     let none = Profile::builtin("none").expect("none is built in");
     for (has_dtr, controls) in [(true, 3), (false, 1)] {
