@@ -157,7 +157,7 @@ impl Written {
             return Err(("international", format!("{:?} is not made of digits or a +", self.international)));
         }
         self.check_command("hangup", &self.hangup)?;
-        for command in &self.reset {
+        if let Some(command) = &self.reset {
             self.check_command("reset", command)?;
         }
         for command in &self.init {
