@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -31,6 +32,8 @@ struct Host {
     hung_up: bool,
     /// Written to the terminal, as `wall` does, once so many bytes have come down.
     wall_at: Option<usize>,
+    /// Folders that live as long as the host.
+    keeps: Vec<tempfile::TempDir>,
 }
 
 struct Setup<'a> {
@@ -101,6 +104,7 @@ impl Host {
             bytes_down: 0,
             hung_up: false,
             wall_at: None,
+            keeps: Vec::new(),
         })
     }
 
@@ -156,7 +160,8 @@ impl Host {
         if self.wall_at.is_some_and(|at| self.bytes_down >= at) {
             self.wall_at = None;
             let mut terminal = File::options().write(true).open(&self.slave_path).expect("the terminal");
-            let text = "\r\n\x07Broadcast message from root@host (pts/1):\r\n\r\nThe system goes down at 5!\r\n";
+            let text =
+                "\r\n\x07Broadcast message from root@host (pts/1):\r\n\r\nThe system goes down at 5!\r\n";
             terminal.write_all(text.as_bytes()).expect("a wall");
         }
     }
@@ -244,7 +249,13 @@ const SHELLS: &[(&str, Setup<'static>)] = &[
     ("bash as it comes", shell(&["bash", "-l"], &[])),
     ("dash", shell(&["dash", "-l"], &[(".profile", "PS1='\n>> '\necho Welcome; echo You have mail.\n")])),
     ("BusyBox", shell(&["busybox", "sh", "-l"], &[])),
-    ("tcsh", shell(&["tcsh", "-l"], &[(".cshrc", "set history=100 savehist=(100 merge)\nset prompt='%n:%~%# '\n")])),
+    (
+        "tcsh",
+        shell(
+            &["tcsh", "-l"],
+            &[(".cshrc", "set history=100 savehist=(100 merge)\nset prompt='%n:%~%# '\n")],
+        ),
+    ),
     ("zsh", shell(&["zsh", "-l"], &[(".zshrc", ZSH_RC)])),
     ("fish", shell(&["fish", "-l"], &[])),
     ("mksh", shell(&["mksh", "-l"], &[(".mkshrc", "HISTFILE=~/.mksh_history\nPS1='$PWD $ '\n")])),
@@ -260,8 +271,8 @@ const BASH_RC: &str = "HISTCONTROL=\nPROMPT_COMMAND='history -a'\n\
 const ZSH_RC: &str = "HISTFILE=~/.zhistory\nHISTSIZE=100\nSAVEHIST=100\nsetopt hist_ignore_space inc_append_history\n\
     PROMPT='%F{green}%n%f %1~ %# '\nRPROMPT='%T'\n";
 
-/// zsh and ksh93 write a line as they read it; what is typed at their prompts cannot avoid that.
-const WRITES_EACH_LINE: &[&str] = &["ksh"];
+/// ksh93, and mksh where HISTFILE is set, write a line as they read it; no line typed there can avoid that.
+const WRITES_EACH_LINE: &[&str] = &["ksh", "mksh"];
 
 #[test]
 fn every_shell_opens_runs_a_command_and_leaves_no_trace() {
@@ -272,11 +283,219 @@ fn every_shell_opens_runs_a_command_and_leaves_no_trace() {
         let reply = host.run(&mut shell, "printf 'a\\nb\\000\\377'; exit 3");
         assert_eq!((reply.status, &reply.bytes[..]), (3, &b"a\nb\0\xff"[..]), "{name}");
         assert_eq!(shell.facts().mail.as_deref(), Some(&b"/var/mail/mary"[..]), "{name}");
-        assert_eq!(shell.facts().home.as_deref(), Some(host.home.path().as_os_str().as_encoded_bytes()), "{name}");
+        assert_eq!(
+            shell.facts().home.as_deref(),
+            Some(host.home.path().as_os_str().as_encoded_bytes()),
+            "{name}"
+        );
         host.leave(&mut shell);
         println!("{name}: {opened} bytes down until open, {} for a command", host.bytes_down - opened);
         if !WRITES_EACH_LINE.contains(name) {
             assert_eq!(host.traces(), BTreeMap::new(), "{name} remembers what was typed");
         }
     }
+}
+
+/// Every bit pattern a frame, a terminal or a decoder could stumble over.
+const AWKWARD: &[(&str, i32)] = &[
+    ("true", 0),
+    ("false", 1),
+    ("no-such-command-at-all", 127),
+    ("exit 255", 255),
+    ("printf x", 0),
+    ("printf '\\n\\n\\n'", 0),
+    ("printf '~Dgm-0\\n~Dgm+2\\n~Dgm1 1/1 IDAK 0 0\\n'; exit 9", 9),
+    ("printf '\\033[2J\\033]0;x\\007\\033[6n'", 0),
+    ("echo ' 7'; exit 7", 7),
+    ("printf %s \"$(echo 'a  b\\c')\"", 0),
+    ("cd /; pwd; exit 4", 4),
+    ("if", 2),
+    ("cat", 0),
+    ("for i in 1 2\ndo echo $i # a comment\ndone\n", 0),
+    ("echo trailing\\ ", 0),
+    ("sh -c 'kill -TERM $$'", 143),
+];
+
+fn sh_says(command: &str) -> Vec<u8> {
+    let output = Command::new("sh").arg("-c").arg(command).stdin(Stdio::null()).output().expect("sh runs");
+    output.stdout
+}
+
+#[test]
+fn awkward_output_and_every_status_come_back_exactly() {
+    for sh in ["dash", "bash", "busybox", "mksh", "ksh", "zsh"] {
+        let Some(mut host) = on_a_host_where_sh_is(sh) else { continue };
+        let mut shell = host.open();
+        for (command, status) in AWKWARD {
+            let reply = host.run(&mut shell, command);
+            assert_eq!(reply.bytes, sh_says(command), "{sh}: {command}");
+            let expected = if *command == "if" && reply.status != 0 { reply.status } else { *status };
+            assert_eq!(reply.status, expected, "{sh}: {command}");
+        }
+        host.leave(&mut shell);
+    }
+}
+
+/// A host whose only `sh` is this one.
+fn on_a_host_where_sh_is(sh: &str) -> Option<Host> {
+    let program = find(sh)?;
+    let folder = tempfile::tempdir().expect("a folder");
+    std::os::unix::fs::symlink(program, folder.path().join("sh")).expect("a link");
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").expect("a PATH"));
+    let mut host = Setup { env: &[("PATH", &path)], ..Setup::of(&["dash"]) }.start()?;
+    host.keeps.push(folder);
+    Some(host)
+}
+
+#[test]
+fn every_byte_value_and_a_long_reply_come_back_exactly() {
+    let Some(mut host) = Setup::of(&["bash", "-l"]).start() else { return };
+    let mut shell = host.open();
+    let every: Vec<u8> = (0..=255).cycle().take(256 * 40).collect();
+    fs::write(host.home.path().join("every byte"), &every).expect("a file");
+    assert_eq!(host.run(&mut shell, "cat 'every byte'").bytes, every);
+    let lines = host.run(&mut shell, "i=0; while [ $i -lt 100000 ]; do echo $i; i=$((i+1)); done");
+    assert_eq!(lines.bytes, (0..100_000).map(|i| format!("{i}\n")).collect::<String>().into_bytes());
+    let too_large = host.drive(shell.run_limited("cat /dev/zero", DEADLINE, 10_000), |_| ());
+    assert_eq!(too_large, Err(ShellError::ReplyTooLarge { limit: 10_000 }));
+    assert_eq!(host.run(&mut shell, "echo still here").bytes, b"still here\n");
+    host.leave(&mut shell);
+}
+
+#[test]
+fn a_wall_in_the_middle_costs_nothing_but_a_repetition() {
+    let Some(mut host) = Setup::of(&["bash", "-l"]).start() else { return };
+    let mut shell = host.open();
+    for at in [10, 400, 3_000] {
+        host.wall_at = Some(host.bytes_down + at);
+        let reply = host.run(&mut shell, "i=0; while [ $i -lt 2000 ]; do echo $i; i=$((i+1)); done");
+        assert_eq!(reply.bytes, (0..2_000).map(|i| format!("{i}\n")).collect::<String>().into_bytes());
+    }
+    host.leave(&mut shell);
+}
+
+#[test]
+fn over_a_noisy_line_each_command_runs_exactly_once() {
+    for (bit_error_rate, shells) in [(1e-5, &["bash", "dash", "tcsh"][..]), (1e-4, &["bash", "busybox"])] {
+        for name in shells {
+            let argv: &[&str] = if *name == "busybox" { &["busybox", "sh", "-l"] } else { &[name, "-l"] };
+            let Some(mut host) = (Setup { bit_error_rate, ..Setup::of(argv) }).start() else { continue };
+            let mut shell = host.open();
+            for count in 1..=25 {
+                let reply =
+                    host.run(&mut shell, "echo run >> counted; wc -l < counted; head -c 600 /dev/zero");
+                let text =
+                    String::from_utf8_lossy(&reply.bytes[..reply.bytes.len() - 600]).trim().to_string();
+                assert_eq!(text, count.to_string(), "{name} at {bit_error_rate}");
+            }
+            host.leave(&mut shell);
+            println!("{name} at {bit_error_rate}: {} bytes hit", host.up.damaged + host.down.damaged);
+        }
+    }
+}
+
+#[test]
+fn a_host_with_almost_nothing_still_works() {
+    let Some(busybox) = find("busybox") else { return };
+    // What is there, what proves a line, and whether replies come in hexadecimal.
+    for (tools, hex) in [
+        (&["sh", "stty", "cksum", "base64"][..], false),
+        (&["sh", "stty", "md5sum", "od"], true),
+        (&["sh", "stty", "od", "dd"], true),
+        (&["sh", "cksum", "od"], true),
+        (&["sh", "od", "dd", "printf"], true),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        for tool in tools {
+            // Not links: an applet that is not there must not be found inside BusyBox either.
+            let program = find(tool).filter(|_| *tool != "sh").unwrap_or_else(|| PathBuf::from("/bin/dash"));
+            let program = if *tool == "base64" { busybox.clone() } else { program };
+            std::os::unix::fs::symlink(program, folder.path().join(tool)).expect("a link");
+        }
+        let path = folder.path().display().to_string();
+        let setup = Setup { env: &[("PATH", &path)], ..Setup::of(&["dash"]) };
+        let Some(mut host) = setup.start() else { continue };
+        let mut shell = host.open();
+        assert_eq!(shell.facts().hex, hex, "{tools:?}");
+        assert_eq!(shell.facts().has(Tool::Od), tools.contains(&"od"), "{tools:?}");
+        let reply = host.run(
+            &mut shell,
+            "printf 'a\\nb\\000\\377'; i=0; while [ $i -lt 99 ]; do echo $i; i=$((i+1)); done; exit 5",
+        );
+        let expected =
+            [b"a\nb\0\xff".to_vec(), (0..99).flat_map(|i| format!("{i}\n").into_bytes()).collect()].concat();
+        assert_eq!((reply.status, reply.bytes), (5, expected), "{tools:?}");
+        host.leave(&mut shell);
+    }
+}
+
+#[test]
+fn the_line_belongs_to_a_command_and_comes_back() {
+    let Some(mut host) = Setup::of(&["bash", "-l"]).start() else { return };
+    let mut shell = host.open();
+    let started =
+        host.drive(shell.start("printf 'my bytes'; read x; printf \"<$x>OO\"; exit 6", DEADLINE), |_| ());
+    assert_eq!(started, Ok(()));
+    let deadline = now() + Duration::from_secs(5);
+    while !host.arrived.ends_with(b"my bytes") && now() < deadline {
+        host.wait_readable(Duration::from_millis(100));
+        host.read_what_is_there();
+    }
+    assert!(host.arrived.ends_with(b"my bytes"), "{}", host.arrived.escape_ascii());
+    host.arrived.clear();
+    host.send(b"hello\n");
+    assert_eq!(host.drive(shell.finish(DEADLINE), |_| ()), Ok(6));
+    // A mistake in the command ends the command, not the agent.
+    assert_eq!(host.drive(shell.start("if", DEADLINE), |_| ()), Ok(()));
+    assert_ne!(host.drive(shell.finish(DEADLINE), |_| ()), Ok(0));
+    assert_eq!(host.run(&mut shell, "echo back").bytes, b"back\n");
+    host.leave(&mut shell);
+}
+
+#[test]
+fn terminals_and_prompts_that_hide_the_echo_are_coped_with() {
+    let long = "a prompt so long that nothing fits behind it in one row of a terminal, really not> ";
+    for (name, setup) in [
+        ("a dumb terminal", Setup { env: &[("TERM", "dumb")], ..Setup::of(&["bash", "-l"]) }),
+        ("vi mode", Setup { rc: &[(".bash_profile", "set -o vi")], ..Setup::of(&["bash", "-l"]) }),
+        ("a long prompt", Setup { env: &[("PS1", long)], ..Setup::of(&["dash", "-l"]) }),
+        ("a long prompt in mksh", Setup { env: &[("PS1", long)], ..Setup::of(&["mksh", "-l"]) }),
+        ("no echo", Setup { rc: &[(".profile", "stty -echo")], ..Setup::of(&["dash", "-l"]) }),
+        (
+            "a slow login",
+            Setup {
+                rc: &[(".profile", "sleep 1; echo one; sleep 1; echo two")],
+                ..Setup::of(&["dash", "-l"])
+            },
+        ),
+        (
+            "a login that asks",
+            Setup {
+                rc: &[(".profile", "printf 'TERM = (vt100) '; read TERM")],
+                ..Setup::of(&["dash", "-l"])
+            },
+        ),
+    ] {
+        let Some(mut host) = setup.start() else { continue };
+        let mut shell = host.open();
+        println!("{name}: {} bytes down until open", host.bytes_down);
+        assert_eq!(host.run(&mut shell, "echo here").bytes, b"here\n", "{name}");
+        host.leave(&mut shell);
+    }
+}
+
+#[test]
+fn a_file_name_that_tries_to_be_a_command_is_read_as_a_file() {
+    let Some(mut host) = Setup::of(&["bash", "-l"]).start() else { return };
+    let mut shell = host.open();
+    for name in [&b"-n"[..], b"$(touch gotcha)", b"it's \"x\"", b"caf\xc3\xa9 \xff", b"new\nline", b"`id`\\"]
+    {
+        let path =
+            host.home.path().join(std::ffi::OsStr::new(<std::ffi::OsStr as OsStrExt>::from_bytes(name)));
+        fs::write(&path, name).expect("a file");
+        let reply = host.run(&mut shell, &format!("cat {}", quote_path(name)));
+        assert_eq!(reply.bytes, name, "{}", name.escape_ascii());
+    }
+    assert!(!Path::new(&host.home.path().join("gotcha")).exists());
+    host.leave(&mut shell);
 }

@@ -158,7 +158,8 @@ mod tests {
     #[test]
     fn questions_to_the_terminal_are_answered() {
         let mut screen = Screen::default();
-        let answers: Vec<_> = b"# \x1b[6n\x1b[c\x1b[>1u".iter().filter_map(|&byte| screen.push(byte)).collect();
+        let answers: Vec<_> =
+            b"# \x1b[6n\x1b[c\x1b[>1u".iter().filter_map(|&byte| screen.push(byte)).collect();
         assert_eq!(answers, [&b"\x1b[1;1R"[..], b"\x1b[?6c"]);
         assert_eq!(screen.visible(), b"#");
     }

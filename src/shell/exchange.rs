@@ -59,7 +59,13 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn new(channel: Channel, seq: &str, wanted: Wanted, silence: Duration, doing: &'static str) -> Self {
+    pub(crate) fn new(
+        channel: Channel,
+        seq: &str,
+        wanted: Wanted,
+        silence: Duration,
+        doing: &'static str,
+    ) -> Self {
         Self {
             channel,
             doing,
@@ -217,8 +223,10 @@ impl Exchange {
         if !self.count_try() {
             return;
         }
-        let lacking: Vec<usize> =
-            (1..=self.blocks.len()).filter(|&index| self.blocks[index - 1].is_none()).take(ASKED_AT_ONCE_MAX).collect();
+        let lacking: Vec<usize> = (1..=self.blocks.len())
+            .filter(|&index| self.blocks[index - 1].is_none())
+            .take(ASKED_AT_ONCE_MAX)
+            .collect();
         self.last_asked = lacking.last().copied().unwrap_or(0);
         self.output.push_back(Output::Event(ShellEvent::AskedAgain { blocks: lacking.len() }));
         let line = Request::Again { blocks: &lacking }.line(self.channel.sum, &self.seq);
@@ -313,7 +321,11 @@ fn decode_reply(text: &[u8], limit: usize) -> Result<Heard, ShellError> {
     let status = std::str::from_utf8(&bytes[blank..]).ok().and_then(|word| word.trim().parse().ok());
     let Some(status) = status else { return Err(lacks) };
     bytes.truncate(blank);
-    if bytes.len() > limit { Err(ShellError::ReplyTooLarge { limit }) } else { Ok(Heard::Reply { status, bytes }) }
+    if bytes.len() > limit {
+        Err(ShellError::ReplyTooLarge { limit })
+    } else {
+        Ok(Heard::Reply { status, bytes })
+    }
 }
 
 /// Text as the host's encoder made it, back to bytes.

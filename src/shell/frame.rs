@@ -180,7 +180,8 @@ mod tests {
         let said = format!("$ ~k7Q\r\nBroadcast message\r\nxx~k7Q-0\n{}~k7Q+3\n", block("1 1/2 aGk="));
         let found = read(said.as_bytes());
         let block = Frame::Block { seq: "1".into(), index: 1, total: 2, text: b"aGk=".to_vec() };
-        let expected = [Frame::Loader, Frame::Nak { last: "0".into() }, block, Frame::Ack { seq: "3".into() }];
+        let expected =
+            [Frame::Loader, Frame::Nak { last: "0".into() }, block, Frame::Ack { seq: "3".into() }];
         assert_eq!(found, expected);
     }
 

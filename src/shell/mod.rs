@@ -140,13 +140,17 @@ pub enum ShellEvent {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ShellError {
     /// No POSIX sh came up behind the prompt.
-    #[error("the host does not offer a shell: after logging in it shows {last:?}. Log in by hand once and see what it asks for")]
+    #[error(
+        "the host does not offer a shell: after logging in it shows {last:?}. Log in by hand once and see what it asks for"
+    )]
     NotAShell {
         /// What it showed last.
         last: String,
     },
     /// The host stopped answering.
-    #[error("the host went silent while {doing}; the last it said was {last:?}. Try again, or allow more time")]
+    #[error(
+        "the host went silent while {doing}; the last it said was {last:?}. Try again, or allow more time"
+    )]
     Silent {
         /// What was being waited for.
         doing: &'static str,
@@ -160,7 +164,9 @@ pub enum ShellError {
         doing: &'static str,
     },
     /// Too much is damaged on the way.
-    #[error("the line is too noisy: {tries} tries while {doing}. Hang up and dial again, or use a lower speed")]
+    #[error(
+        "the line is too noisy: {tries} tries while {doing}. Hang up and dial again, or use a lower speed"
+    )]
     TooNoisy {
         /// How often it was tried.
         tries: u32,

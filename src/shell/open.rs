@@ -56,15 +56,27 @@ pub struct Open {
 #[derive(Debug)]
 enum State {
     /// Waiting for the prompt: until nothing has come for a while.
-    Settle { latest: Option<Instant> },
+    Settle {
+        latest: Option<Instant>,
+    },
     /// A line stands typed and not ended.
-    Echo { line: Line, since: Instant },
+    Echo {
+        line: Line,
+        since: Instant,
+    },
     /// The line was cleared away; waiting for the prompt to come back.
-    Cleared { next: Line, latest: Instant },
+    Cleared {
+        next: Line,
+        latest: Instant,
+    },
     /// The first of two lines was ended; its sh reads the second.
-    FirstOfTwo { latest: Instant },
+    FirstOfTwo {
+        latest: Instant,
+    },
     /// The loader was started and has not said so yet.
-    Marker { nudges: u32 },
+    Marker {
+        nudges: u32,
+    },
     /// The agent and the first command are on their way.
     Load(Box<Load>),
     Over,

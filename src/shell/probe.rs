@@ -152,7 +152,8 @@ mod tests {
         for tool in [Tool::Lsz, Tool::Od, Tool::Sed] {
             found[tool as usize] = b'1';
         }
-        let facts = HostFacts::parse(&[&found[..], b"\nbz\nLinux\nmary\n/home/mary\n/var/mail/mary\n"].concat());
+        let facts =
+            HostFacts::parse(&[&found[..], b"\nbz\nLinux\nmary\n/home/mary\n/var/mail/mary\n"].concat());
         assert_eq!(facts.zmodem_sender(), Some("lsz"));
         assert!(facts.has(Tool::Sed) && !facts.has(Tool::Base64));
         assert!(facts.cuts_bytes && facts.gzips);

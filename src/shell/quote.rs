@@ -50,10 +50,10 @@ pub fn quote_path(path: &[u8]) -> String {
 /// A command that already is one stays as it is; in any other the host's `printf` writes what a
 /// line cannot carry (newlines above all).
 pub fn one_line(command: &str) -> String {
-    let command = command.trim_matches(|c| matches!(c, ' ' | '\t' | '\n'));
-    // A backslash at the end may have guarded the blank that was just cut off.
-    if command.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !command.ends_with('\\') {
-        return command.into();
+    let trimmed = command.trim_matches(|c| matches!(c, ' ' | '\t' | '\n'));
+    // A backslash at the end may guard the blank behind it: then nothing is cut off.
+    if trimmed.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !trimmed.ends_with('\\') {
+        return trimmed.into();
     }
     let mut format = String::new();
     for byte in command.bytes() {
@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn names_that_try_to_be_commands_stay_names() {
-        for name in [&b"$(touch x)"[..], b"`id`", b"a'b", b"''", b"\"", b"a\nb\n", b"\\", b"x\\\n", b"*", b"~", b""]
+        for name in
+            [&b"$(touch x)"[..], b"`id`", b"a'b", b"''", b"\"", b"a\nb\n", b"\\", b"x\\\n", b"*", b"~", b""]
         {
             assert_eq!(sh_prints(&quote(name)), name, "{}", name.escape_ascii());
         }

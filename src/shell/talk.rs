@@ -17,9 +17,8 @@ impl Run {
         let limit = limit.min(REPLY_BYTES_MAX);
         let blocks = blocks_for(limit, channel.hex);
         let wanted = Wanted::Reply { limit };
-        Self(begin(channel, seq, command, wanted, deadline, "running a command", |command| Request::Capture {
-            command,
-            blocks,
+        Self(begin(channel, seq, command, wanted, deadline, "running a command", |command| {
+            Request::Capture { command, blocks }
         }))
     }
 }
@@ -67,7 +66,9 @@ pub enum Left {
 impl Leave {
     pub(crate) fn new(channel: Channel, seq: u32) -> Self {
         let wanted = Wanted::Reply { limit: 0 };
-        Self(begin(channel, seq, "exit", wanted, LEAVE_MAX, "logging out", |command| Request::Here { command }))
+        Self(begin(channel, seq, "exit", wanted, LEAVE_MAX, "logging out", |command| Request::Here {
+            command,
+        }))
     }
 }
 
