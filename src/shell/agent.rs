@@ -54,7 +54,7 @@ pub fn agent(nonce: Nonce, sum: Checksum) -> Vec<u8> {
          case \" $a \" in *\" $i \"*|\"  \")echo \"~{nonce}$b `printf %s \"$b\"|k`\";esac;done;}};\
          while read -r c q l a;do case `printf %s \"$q $l $a\"|k`:$q:$l in \
          \"$c \"*:$n:g)p;;\"$c \"*:$n:*)a=;p;;\
-         \"$c \"*[!g])n=$q;case $l in -)eval \"$a\";r=`echo \" $?\"|e`;stty raw -echo;;\
+         \"$c \"*[!g])n=$q;case $l in -)eval \"$a\";r=`echo \" $?\"|e`;r=`printf %s $r`;stty raw -echo;;\
          *)r=`{{ (eval \"$a\")</dev/null;echo \" $?\";}}|e|{{ i=0;while [ $i -lt $l ]&&read -r w;\
          do read -r x;read -r y;read -r z;printf %s $w $x $y $z;echo;i=$((i+1));done;}}`;esac;a=;p;;\
          *)echo \"~{nonce}-$n\";esac;done;exit"

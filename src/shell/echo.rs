@@ -165,6 +165,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn any_bytes_are_shown_in_bounded_memory(bytes in prop::collection::vec(any::<u8>(), 0..9_000)) {
             let screen = screen(&bytes);

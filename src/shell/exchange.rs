@@ -211,7 +211,7 @@ impl Exchange {
         if self.blocks.iter().all(Option::is_some) {
             let text: Vec<u8> = self.blocks.drain(..).flatten().flatten().collect();
             self.hex_heard = is_hex(&text);
-            let outcome = decode_reply(&text, limit);
+            let outcome = decode_reply(&text, self.hex_heard, limit);
             self.end(outcome);
         } else if index >= self.last_asked {
             self.ask_again(now);
@@ -314,9 +314,9 @@ pub(crate) fn blocks_for(limit: usize, hex: bool) -> usize {
 }
 
 /// A reply is the output, then a blank, the exit status and a line feed, encoded together.
-fn decode_reply(text: &[u8], limit: usize) -> Result<Heard, ShellError> {
+fn decode_reply(text: &[u8], hex: bool, limit: usize) -> Result<Heard, ShellError> {
     let lacks = ShellError::HostLacks { what: ENCODERS };
-    let Some(mut bytes) = decode(text) else { return Err(lacks) };
+    let Some(mut bytes) = decode(text, hex) else { return Err(lacks) };
     let Some(blank) = bytes.iter().rposition(|&byte| byte == b' ') else { return Err(lacks) };
     let status = std::str::from_utf8(&bytes[blank..]).ok().and_then(|word| word.trim().parse().ok());
     let Some(status) = status else { return Err(lacks) };
@@ -329,8 +329,8 @@ fn decode_reply(text: &[u8], limit: usize) -> Result<Heard, ShellError> {
 }
 
 /// Text as the host's encoder made it, back to bytes.
-pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    if is_hex(text) {
+pub(crate) fn decode(text: &[u8], hex: bool) -> Option<Vec<u8>> {
+    if hex {
         return data_encoding::HEXLOWER.decode(text).ok();
     }
     // uuencode -m frames its text: `begin-base64 644 x` and `====`, here without blanks.
@@ -342,7 +342,7 @@ pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Hexadecimal has no capital; base64 of something that ends with a status always has one.
-pub(crate) fn is_hex(text: &[u8]) -> bool {
+fn is_hex(text: &[u8]) -> bool {
     text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 

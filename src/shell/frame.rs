@@ -218,6 +218,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn any_bytes_are_read_without_panic_and_in_bounded_memory(
             bytes in prop::collection::vec(prop_oneof![any::<u8>(), Just(b'~'), Just(b'k'), Just(b'7'), Just(b'Q'), Just(b'/')], 0..5_000)

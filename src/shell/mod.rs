@@ -28,6 +28,7 @@ mod talk;
 
 use std::time::Duration;
 
+pub(crate) use exchange::decode;
 pub use frame::Nonce;
 pub use open::{Open, OpenOptions};
 pub use probe::HostFacts;
@@ -84,6 +85,12 @@ impl Shell {
         Leave::new(self.channel, seq)
     }
 
+    /// Evaluates definitions in the agent itself, where they stay.
+    pub(crate) fn load(&mut self, definitions: &str, deadline: Duration) -> Run {
+        let seq = self.next_seq();
+        Run::load(self.channel, seq, definitions, deadline)
+    }
+
     pub(crate) fn channel(&self) -> Channel {
         self.channel
     }
@@ -114,7 +121,7 @@ impl Channel {
 /// What a command gave back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// Its exit status, as the host's sh has it (128 and the number of a signal).
+    /// Its exit status, as the host's sh has it (128 and the number of a signal; ksh93: 256).
     pub status: i32,
     /// Exactly what it wrote to standard output.
     pub bytes: Vec<u8>,

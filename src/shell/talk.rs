@@ -23,6 +23,14 @@ impl Run {
     }
 }
 
+impl Run {
+    pub(crate) fn load(channel: Channel, seq: u32, definitions: &str, deadline: Duration) -> Self {
+        let wanted = Wanted::Reply { limit: 0 };
+        let doing = "loading a transfer";
+        Self(begin(channel, seq, definitions, wanted, deadline, doing, |command| Request::Here { command }))
+    }
+}
+
 /// Gives the line to a command ([`super::Shell::start`]).
 #[derive(Debug)]
 pub struct Start(Exchange);
