@@ -27,7 +27,6 @@ enum Escape {
 impl Screen {
     /// Takes one byte; returns the answer if the host asked the terminal something.
     pub fn push(&mut self, byte: u8) -> Option<&'static [u8]> {
-        let byte = byte & 0x7f;
         match &mut self.state {
             Escape::None => self.push_text(byte),
             Escape::Esc => {
@@ -67,28 +66,33 @@ impl Screen {
         self.overwritten = None;
     }
 
-    /// What was shown since, without blanks and controls.
+    /// What was shown since, without controls.
     pub fn visible(&self) -> &[u8] {
         &self.visible
     }
 
-    /// Whether the line stands there in one piece, blanks aside.
+    /// Whether the line stands there in one piece, blank for blank (the first aside): noise makes
+    /// a NUL of a blank, and a NUL shows nothing.
     pub fn shows(&self, line: &str) -> bool {
-        let wanted: Vec<u8> = line.bytes().filter(u8::is_ascii_graphic).collect();
-        memchr::memmem::find(&self.visible, &wanted).is_some()
+        memchr::memmem::find(&self.visible, line.trim_start().as_bytes()).is_some()
     }
 
     fn push_text(&mut self, byte: u8) {
         match byte {
             0x1b => self.state = Escape::Esc,
             b'\r' => {
-                // zsh wraps a line by printing the next character, going back and printing it again.
+                // Editors cross the right margin with a blank that is no part of the line.
+                self.drop_blank();
+                // zsh then prints the next character, goes back and prints it again.
                 let lone = self.row.is_some_and(|length| length == 1);
                 self.overwritten = self.visible.last().copied().filter(|_| lone);
                 self.row = Some(0);
             }
             b'\n' => self.row = None,
-            b'!'..=b'~' => {
+            0x08 => self.drop_blank(),
+            // Other controls show nothing; what is beyond ASCII never equals what was typed.
+            0x00..=0x1f | 0x7f => {}
+            byte => {
                 if self.overwritten.take() != Some(byte) {
                     if self.visible.len() >= VISIBLE_BYTES_MAX {
                         self.visible.drain(..VISIBLE_BYTES_MAX / 2);
@@ -97,7 +101,13 @@ impl Screen {
                 }
                 self.row = self.row.map(|length| length + 1);
             }
-            _ => {}
+        }
+    }
+
+    fn drop_blank(&mut self) {
+        if self.visible.last() == Some(&b' ') {
+            self.visible.pop();
+            self.row = self.row.map(|length: usize| length.saturating_sub(1));
         }
     }
 }
@@ -138,7 +148,7 @@ mod tests {
         let busybox = b"do ec\r\r\nho \"$a\"|k";
         let tcsh = b"do  \x08echo \"$a\"|k";
         let zsh = b"\x1b[?2004hdo ec \r\x1b[Kh\rho \"$a\"|k";
-        let fish = b"\x1b]0; title\x07\x1b(B\rdo \x1b[A\r\r\n\x1b[5Cecho \"$a\"|k";
+        let fish = b"\x1b]0; title\x07\x1b(B\rdo \r\x1b[3Cec\x1b[4Ddo\x1b[m\x1b(B echo \"$a\"|k";
         for (shell, echo) in [("busybox", &busybox[..]), ("tcsh", tcsh), ("zsh", zsh), ("fish", fish)] {
             assert!(screen(echo).shows(line), "{shell}: {}", screen(echo).visible().escape_ascii());
         }
@@ -152,6 +162,8 @@ mod tests {
     #[test]
     fn a_damaged_echo_is_not_taken_for_the_line() {
         assert!(!screen(b"$ echo hellp").shows("echo hello"));
+        assert!(!screen(b"$ echo\0hello").shows("echo hello"));
+        assert!(!screen(b"$ echo\xa0hello").shows("echo hello"));
         assert!(screen(b"junk$ echo hello").shows(" echo hello"));
     }
 
@@ -161,7 +173,7 @@ mod tests {
         let answers: Vec<_> =
             b"# \x1b[6n\x1b[c\x1b[>1u".iter().filter_map(|&byte| screen.push(byte)).collect();
         assert_eq!(answers, [&b"\x1b[1;1R"[..], b"\x1b[?6c"]);
-        assert_eq!(screen.visible(), b"#");
+        assert_eq!(screen.visible(), b"# ");
     }
 
     proptest! {

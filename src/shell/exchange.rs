@@ -264,6 +264,8 @@ impl Machine for Exchange {
     type Outcome = Result<Heard, ShellError>;
 
     fn handle_input(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        // Whoever speaks is not silent: a long block takes seconds on a slow line.
+        self.wake = self.wake.map(|wake| wake.max(now + self.channel.gap()));
         for (position, &byte) in bytes.iter().enumerate() {
             if self.over {
                 return position;

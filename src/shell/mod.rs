@@ -19,12 +19,16 @@
 pub mod agent;
 pub mod checksum;
 pub mod echo;
-pub mod exchange;
+pub(crate) mod exchange;
+#[cfg(test)]
+pub(crate) mod fake_host;
 pub mod frame;
 mod open;
 pub mod probe;
 pub mod quote;
 mod talk;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -306,6 +306,8 @@ impl Machine for TextReceive {
         if let State::Load(load) = &mut self.state {
             return load.handle_input(now, bytes);
         }
+        // Whoever speaks is not silent: a long frame takes seconds on a slow line.
+        self.wake = self.wake.map(|wake| wake.max(now + self.channel.gap()));
         for (position, &byte) in bytes.iter().enumerate() {
             if matches!(self.state, State::Over) {
                 return position;
@@ -383,3 +385,131 @@ const PATIENCE_BEYOND_GAP: Duration = Duration::from_secs(2);
 const PATIENCE_MAX: Duration = Duration::from_secs(30);
 /// Repetitions without a whole run in between.
 const TRIES_MAX: u32 = 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shell::fake_host::FakeHost;
+    use crate::shell::{Open, OpenOptions};
+    use crate::sim::converse::{Conversation, converse, epoch};
+    use crate::sim::wire::LineQuality;
+
+    const LIMIT: Duration = Duration::from_secs(3_600);
+
+    fn opened(host: &mut FakeHost) -> Shell {
+        let mut open = Open::new(7, OpenOptions::default());
+        let talk = converse(&mut open, host, LineQuality::PERFECT, 1, LIMIT);
+        talk.outcome.expect("an end").expect("a shell")
+    }
+
+    fn line(bps: u32, latency_ms: u64, bit_error_rate: f64) -> LineQuality {
+        LineQuality { bps: Some(bps), latency: Duration::from_millis(latency_ms), bit_error_rate }
+    }
+
+    type Talk = Conversation<TextEvent, Result<TextSummary, TextError>>;
+
+    fn receive(host: &mut FakeHost, quality: LineQuality, seed: u64, from: u64, to: u64) -> Talk {
+        let mut shell = opened(host);
+        converse(&mut TextReceive::new(&mut shell, "x", from, to), host, quality, seed, LIMIT)
+    }
+
+    fn data(talk: &Talk, from: u64) -> Vec<u8> {
+        let mut file = Vec::new();
+        for event in &talk.events {
+            if let TextEvent::Data { offset, bytes } = event {
+                assert_eq!(*offset, from + file.len() as u64, "in order and without gaps");
+                file.extend_from_slice(bytes);
+            }
+        }
+        file
+    }
+
+    fn noise(length: usize) -> Vec<u8> {
+        let mut rng = fastrand::Rng::with_seed(3);
+        std::iter::repeat_with(|| rng.u8(..)).take(length).collect()
+    }
+
+    #[test]
+    fn a_clean_line_is_kept_full() {
+        for (bps, latency_ms, percent) in [(57_600, 50, 92), (33_600, 100, 92), (2_400, 600, 88)] {
+            let mut host = FakeHost::new(7);
+            host.prints = noise(if bps == 2_400 { 30_000 } else { 300_000 });
+            let to = host.prints.len() as u64;
+            let talk = receive(&mut host, line(bps, latency_ms, 0.0), 1, 0, to);
+            assert_eq!(talk.outcome, Some(Ok(TextSummary { bytes: to, frames_again: 0 })));
+            assert!(data(&talk, 0) == host.prints);
+            let least = to as f64 * 4.0 / 3.0 * 10.0 / f64::from(bps);
+            let share = 100.0 * least / talk.elapsed.as_secs_f64();
+            assert!(share > f64::from(percent), "{bps} bit/s: {share:.1} % of base64's best");
+        }
+    }
+
+    #[test]
+    fn noise_costs_the_frames_it_hits_and_damages_nothing() {
+        for (bit_error_rate, percent) in [(1e-5, 80.0), (1e-4, 50.0)] {
+            for seed in 0..8 {
+                let mut host = FakeHost::new(7);
+                host.prints = noise(100_000);
+                let talk = receive(&mut host, line(9_600, 100, bit_error_rate), seed, 11, 99_999);
+                assert!(matches!(talk.outcome, Some(Ok(_))), "seed {seed}: {:?}", talk.outcome);
+                assert!(data(&talk, 11) == host.prints[11..99_999], "seed {seed}");
+                let least = 100_000.0 * 4.0 / 3.0 * 10.0 / 9_600.0;
+                let share = 100.0 * least / talk.elapsed.as_secs_f64();
+                assert!(share > percent, "{bit_error_rate}, seed {seed}: {share:.1} %");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wall_costs_one_frame() {
+        for wall_after in (900..24_000).step_by(1_117) {
+            let mut host = FakeHost::new(7);
+            host.prints = noise(12_000);
+            host.wall_after = Some(wall_after);
+            let talk = receive(&mut host, line(9_600, 100, 0.0), 1, 0, 12_000);
+            assert!(data(&talk, 0) == host.prints, "wall after {wall_after}: {:?}", talk.outcome);
+            assert!(talk.outcome.is_some_and(|end| end.is_ok_and(|summary| summary.frames_again <= 2)));
+        }
+    }
+
+    #[test]
+    fn a_host_that_falls_silent_ends_it_and_what_came_is_kept() {
+        let mut host = FakeHost::new(7);
+        host.prints = noise(100_000);
+        host.mute_after = Some(60_000);
+        let talk = receive(&mut host, line(57_600, 50, 0.0), 1, 0, 100_000);
+        assert!(
+            matches!(talk.outcome, Some(Err(TextError::Shell(ShellError::Silent { .. })))),
+            "{:?}",
+            talk.outcome
+        );
+        let came = data(&talk, 0);
+        assert!(came.len() > 20_000 && came == host.prints[..came.len()]);
+        assert!(talk.elapsed < Duration::from_secs(120), "{:?}", talk.elapsed);
+    }
+
+    #[test]
+    fn a_file_that_became_shorter_is_noticed() {
+        let mut host = FakeHost::new(7);
+        host.prints = noise(5_000);
+        let talk = receive(&mut host, LineQuality::PERFECT, 1, 0, 6_000);
+        assert_eq!(talk.outcome, Some(Err(TextError::Changed { offset: 0 })));
+    }
+
+    #[test]
+    fn who_cancels_hears_no_more_than_two_runs() {
+        let mut host = FakeHost::new(7);
+        host.prints = noise(2_000_000);
+        let mut shell = opened(&mut host);
+        let mut receive = TextReceive::new(&mut shell, "x", 0, 2_000_000);
+        let quality = line(9_600, 100, 0.0);
+        let limit = Duration::from_secs(60);
+        assert!(converse(&mut receive, &mut host, quality, 1, limit).outcome.is_none(), "still going");
+        receive.cancel();
+        let cancelled = std::iter::repeat_with(|| receive.poll_output(epoch()))
+            .find_map(|output| if let Output::Done(outcome) = output { Some(outcome) } else { None });
+        assert_eq!(cancelled, Some(Err(TextError::Cancelled)));
+        let after = converse(&mut shell.run("print", LIMIT), &mut host, quality, 1, LIMIT);
+        assert!(after.outcome.is_some());
+    }
+}
