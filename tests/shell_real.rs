@@ -42,11 +42,13 @@ struct Setup<'a> {
     rc: &'a [(&'a str, &'a str)],
     env: &'a [(&'a str, &'a str)],
     bit_error_rate: f64,
+    /// The terminal's width; 0 is unknown, as on a serial line.
+    columns: u16,
 }
 
 impl<'a> Setup<'a> {
     fn of(argv: &'a [&'a str]) -> Self {
-        Self { argv, rc: &[], env: &[], bit_error_rate: 0.0 }
+        Self { argv, rc: &[], env: &[], bit_error_rate: 0.0, columns: 0 }
     }
 
     fn start(&self) -> Option<Host> {
@@ -63,7 +65,8 @@ impl Host {
             fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
             fs::write(path, text).expect("an rc file");
         }
-        let pty = nix::pty::openpty(None, None).expect("a PTY");
+        let size = nix::pty::Winsize { ws_row: 24, ws_col: setup.columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = nix::pty::openpty(&size, None).expect("a PTY");
         let slave_path = nix::unistd::ttyname(&pty.slave).expect("a name");
         let slave = File::from(pty.slave);
         let stdio = || Stdio::from(slave.try_clone().expect("a descriptor"));
@@ -264,7 +267,7 @@ const SHELLS: &[(&str, Setup<'static>)] = &[
 ];
 
 const fn shell(argv: &'static [&'static str], rc: &'static [(&'static str, &'static str)]) -> Setup<'static> {
-    Setup { argv, rc, env: &[("XDG_DATA_HOME", "/nonexistent")], bit_error_rate: 0.0 }
+    Setup { argv, rc, env: &[("XDG_DATA_HOME", "/nonexistent")], bit_error_rate: 0.0, columns: 0 }
 }
 
 const BASH_RC: &str = "HISTCONTROL=\nPROMPT_COMMAND='history -a'\n\
@@ -277,7 +280,8 @@ const WRITES_EACH_LINE: &[&str] = &["ksh", "mksh"];
 
 #[test]
 fn every_shell_opens_runs_a_command_and_leaves_no_trace() {
-    for (name, setup) in SHELLS {
+    for ((name, setup), columns) in SHELLS.iter().flat_map(|shell| [(shell, 0), (shell, 80)]) {
+        let setup = Setup { columns, ..*setup };
         let Some(mut host) = setup.start() else { continue };
         let mut shell = host.open();
         let opened = host.bytes_down;
@@ -290,7 +294,10 @@ fn every_shell_opens_runs_a_command_and_leaves_no_trace() {
             "{name}"
         );
         host.leave(&mut shell);
-        println!("{name}: {opened} bytes down until open, {} for a command", host.bytes_down - opened);
+        println!(
+            "{name}, {columns} columns: {opened} bytes down until open, {} for a command",
+            host.bytes_down - opened
+        );
         if !WRITES_EACH_LINE.contains(name) {
             assert_eq!(host.traces(), BTreeMap::new(), "{name} remembers what was typed");
         }
@@ -400,13 +407,13 @@ fn over_a_noisy_line_each_command_runs_exactly_once() {
     }
 }
 
-/// A host whose PATH leads to these commands only; its sh is dash, its base64 BusyBox's.
+/// A host whose PATH leads to these commands only; its sh is dash, its base64 and uuencode BusyBox's.
 fn with_only(tools: &[&str]) -> Option<Host> {
     let folder = tempfile::tempdir().expect("a folder");
     for tool in tools {
         let program = find(match *tool {
             "sh" => "dash",
-            "base64" => "busybox",
+            "base64" | "uuencode" => "busybox",
             tool => tool,
         })?;
         std::os::unix::fs::symlink(program, folder.path().join(tool)).expect("a link");

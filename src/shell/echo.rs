@@ -5,9 +5,7 @@
 #[derive(Debug, Default)]
 pub struct Screen {
     visible: Vec<u8>,
-    /// Characters since the last carriage return; `None` if a line feed came since.
-    row: Option<usize>,
-    /// The one character of the row before, which may be about to be written over.
+    /// The character before a carriage return, which may be about to be shown again.
     overwritten: Option<u8>,
     state: Escape,
 }
@@ -62,7 +60,6 @@ impl Screen {
     /// Forgets what was shown; what comes next is the echo of something new.
     pub fn clear(&mut self) {
         self.visible.clear();
-        self.row = None;
         self.overwritten = None;
     }
 
@@ -83,12 +80,10 @@ impl Screen {
             b'\r' => {
                 // Editors cross the right margin with a blank that is no part of the line.
                 self.drop_blank();
-                // zsh then prints the next character, goes back and prints it again.
-                let lone = self.row.is_some_and(|length| length == 1);
-                self.overwritten = self.visible.last().copied().filter(|_| lone);
-                self.row = Some(0);
+                // readline and zsh print the character before the margin once more behind it.
+                self.overwritten = self.visible.last().copied();
             }
-            b'\n' => self.row = None,
+            b'\n' => self.overwritten = None,
             0x08 => self.drop_blank(),
             // Other controls show nothing; what is beyond ASCII never equals what was typed.
             0x00..=0x1f | 0x7f => {}
@@ -99,7 +94,6 @@ impl Screen {
                     }
                     self.visible.push(byte);
                 }
-                self.row = self.row.map(|length| length + 1);
             }
         }
     }
@@ -107,7 +101,6 @@ impl Screen {
     fn drop_blank(&mut self) {
         if self.visible.last() == Some(&b' ') {
             self.visible.pop();
-            self.row = self.row.map(|length: usize| length.saturating_sub(1));
         }
     }
 }
@@ -147,9 +140,12 @@ mod tests {
         let line = "do echo \"$a\"|k";
         let busybox = b"do ec\r\r\nho \"$a\"|k";
         let tcsh = b"do  \x08echo \"$a\"|k";
+        let readline = b"do echo\ro \"$a\"|k";
         let zsh = b"\x1b[?2004hdo ec \r\x1b[Kh\rho \"$a\"|k";
         let fish = b"\x1b]0; title\x07\x1b(B\rdo \r\x1b[3Cec\x1b[4Ddo\x1b[m\x1b(B echo \"$a\"|k";
-        for (shell, echo) in [("busybox", &busybox[..]), ("tcsh", tcsh), ("zsh", zsh), ("fish", fish)] {
+        for (shell, echo) in
+            [("busybox", &busybox[..]), ("tcsh", tcsh), ("readline", readline), ("zsh", zsh), ("fish", fish)]
+        {
             assert!(screen(echo).shows(line), "{shell}: {}", screen(echo).visible().escape_ascii());
         }
     }
