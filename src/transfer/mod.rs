@@ -1,1 +1,3 @@
 //! transfer
+
+pub mod text;

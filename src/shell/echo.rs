@@ -1,0 +1,183 @@
+//! The host's echo of what we type, with a line editor's doings set aside, and the questions that
+//! hosts ask a terminal.
+
+/// Collects what the host shows and keeps what a person would see of it.
+#[derive(Debug, Default)]
+pub struct Screen {
+    visible: Vec<u8>,
+    /// The character before a carriage return, which may be about to be shown again.
+    overwritten: Option<u8>,
+    state: Escape,
+}
+
+#[derive(Debug, Default)]
+enum Escape {
+    #[default]
+    None,
+    Esc,
+    /// ESC and intermediates: one final byte follows (character sets).
+    Intermediate,
+    Csi(Vec<u8>),
+    /// A string (OSC, DCS ...) up to BEL or ESC.
+    String(usize),
+}
+
+impl Screen {
+    /// Takes one byte; returns the answer if the host asked the terminal something.
+    pub fn push(&mut self, byte: u8) -> Option<&'static [u8]> {
+        match &mut self.state {
+            Escape::None => self.push_text(byte),
+            Escape::Esc => {
+                self.state = match byte {
+                    b'[' => Escape::Csi(Vec::new()),
+                    b']' | b'P' | b'X' | b'^' | b'_' => Escape::String(0),
+                    b' '..=b'/' => Escape::Intermediate,
+                    0x1b => Escape::Esc,
+                    _ => Escape::None,
+                };
+            }
+            Escape::Intermediate => self.state = Escape::None,
+            Escape::Csi(parameters) => match byte {
+                b'@'..=b'~' => {
+                    let answer = answer_to(parameters, byte);
+                    self.state = Escape::None;
+                    return answer;
+                }
+                0x1b => self.state = Escape::Esc,
+                b' '..=b'?' if parameters.len() < SEQUENCE_BYTES_MAX => parameters.push(byte),
+                _ => self.state = Escape::None,
+            },
+            Escape::String(length) => match byte {
+                0x07 | b'\n' => self.state = Escape::None,
+                0x1b => self.state = Escape::Esc,
+                _ if *length >= STRING_BYTES_MAX => self.state = Escape::None,
+                _ => *length += 1,
+            },
+        }
+        None
+    }
+
+    /// Forgets what was shown; what comes next is the echo of something new.
+    pub fn clear(&mut self) {
+        self.visible.clear();
+        self.overwritten = None;
+    }
+
+    /// What was shown since, without controls.
+    pub fn visible(&self) -> &[u8] {
+        &self.visible
+    }
+
+    /// Whether the line stands there in one piece, blank for blank (the first aside): noise makes
+    /// a NUL of a blank, and a NUL shows nothing.
+    pub fn shows(&self, line: &str) -> bool {
+        memchr::memmem::find(&self.visible, line.trim_start().as_bytes()).is_some()
+    }
+
+    fn push_text(&mut self, byte: u8) {
+        match byte {
+            0x1b => self.state = Escape::Esc,
+            b'\r' => {
+                // Editors cross the right margin with a blank that is no part of the line.
+                self.drop_blank();
+                // readline and zsh print the character before the margin once more behind it.
+                self.overwritten = self.visible.last().copied();
+            }
+            b'\n' => self.overwritten = None,
+            0x08 => self.drop_blank(),
+            // Other controls show nothing; what is beyond ASCII never equals what was typed.
+            0x00..=0x1f | 0x7f => {}
+            byte => {
+                if self.overwritten.take() != Some(byte) {
+                    if self.visible.len() >= VISIBLE_BYTES_MAX {
+                        self.visible.drain(..VISIBLE_BYTES_MAX / 2);
+                    }
+                    self.visible.push(byte);
+                }
+            }
+        }
+    }
+
+    fn drop_blank(&mut self) {
+        if self.visible.last() == Some(&b' ') {
+            self.visible.pop();
+        }
+    }
+}
+
+/// What a plain terminal answers, so that no shell waits for it.
+fn answer_to(parameters: &[u8], last: u8) -> Option<&'static [u8]> {
+    match (parameters, last) {
+        // Where is the cursor? BusyBox asks at every prompt.
+        (b"6", b'n') => Some(b"\x1b[1;1R"),
+        (b"5", b'n') => Some(b"\x1b[0n"),
+        // What are you? fish waits for it; a VT102.
+        (b"" | b"0", b'c') => Some(b"\x1b[?6c"),
+        _ => None,
+    }
+}
+
+const VISIBLE_BYTES_MAX: usize = 4_096;
+const SEQUENCE_BYTES_MAX: usize = 64;
+const STRING_BYTES_MAX: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn screen(bytes: &[u8]) -> Screen {
+        let mut screen = Screen::default();
+        for &byte in bytes {
+            screen.push(byte);
+        }
+        screen
+    }
+
+    #[test]
+    fn wrapped_lines_compare_equal_as_each_shell_wraps_them() {
+        let line = "do echo \"$a\"|k";
+        let busybox = b"do ec\r\r\nho \"$a\"|k";
+        let tcsh = b"do  \x08echo \"$a\"|k";
+        let readline = b"do echo\ro \"$a\"|k";
+        let zsh = b"\x1b[?2004hdo ec \r\x1b[Kh\rho \"$a\"|k";
+        let fish = b"\x1b]0; title\x07\x1b(B\rdo \r\x1b[3Cec\x1b[4Ddo\x1b[m\x1b(B echo \"$a\"|k";
+        for (shell, echo) in
+            [("busybox", &busybox[..]), ("tcsh", tcsh), ("readline", readline), ("zsh", zsh), ("fish", fish)]
+        {
+            assert!(screen(echo).shows(line), "{shell}: {}", screen(echo).visible().escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_doubled_letter_at_the_wrap_stays_doubled() {
+        assert_eq!(screen(b"pa \r\x1b[Ks\rss").visible(), b"pass");
+    }
+
+    #[test]
+    fn a_damaged_echo_is_not_taken_for_the_line() {
+        assert!(!screen(b"$ echo hellp").shows("echo hello"));
+        assert!(!screen(b"$ echo\0hello").shows("echo hello"));
+        assert!(!screen(b"$ echo\xa0hello").shows("echo hello"));
+        assert!(screen(b"junk$ echo hello").shows(" echo hello"));
+    }
+
+    #[test]
+    fn questions_to_the_terminal_are_answered() {
+        let mut screen = Screen::default();
+        let answers: Vec<_> =
+            b"# \x1b[6n\x1b[c\x1b[>1u".iter().filter_map(|&byte| screen.push(byte)).collect();
+        assert_eq!(answers, [&b"\x1b[1;1R"[..], b"\x1b[?6c"]);
+        assert_eq!(screen.visible(), b"# ");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn any_bytes_are_shown_in_bounded_memory(bytes in prop::collection::vec(any::<u8>(), 0..9_000)) {
+            let screen = screen(&bytes);
+            prop_assert!(screen.visible().len() <= VISIBLE_BYTES_MAX);
+        }
+    }
+}
