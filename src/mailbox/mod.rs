@@ -1,1 +1,4 @@
 //! mailbox
+
+pub mod display;
+pub mod message;
