@@ -78,9 +78,10 @@ impl PrefixDigest {
     pub fn save(&self) -> String {
         let md5 = HEXLOWER.encode(&self.md5.serialize());
         let sha256 = HEXLOWER.encode(&self.sha256.serialize());
-        let state = format!("{VERSION},{},{:08x},{md5},{sha256}", self.len, self.crc);
-        let fingerprint = self.fingerprint(&state);
-        format!("{state},{fingerprint}")
+        let outcome = self.outcome();
+        let saved = format!("{VERSION},{},{:08x},{md5},{sha256},{outcome}", self.len, self.crc);
+        let seal = seal(&saved);
+        format!("{saved},{seal}")
     }
 
     /// The state that [`Self::save`] wrote.
@@ -89,27 +90,27 @@ impl PrefixDigest {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let (saved, fingerprint) = text.rsplit_once(',')?;
+        // First the seal: the hashes may panic on a state that was never theirs.
+        let (saved, sealed) = text.rsplit_once(',')?;
+        if seal(saved) != sealed {
+            return None;
+        }
         let mut words = saved.split(',');
         let version = words.next()?;
         let len = words.next()?.parse().ok()?;
         let crc = u32::from_str_radix(words.next()?, 16).ok()?;
         let md5 = state::<Md5>(words.next()?)?;
         let sha256 = state::<Sha256>(words.next()?)?;
+        let outcome = words.next()?;
         let restored = Self { len, crc, md5, sha256 };
-        let whole =
-            version == VERSION && words.next().is_none() && restored.fingerprint(saved) == fingerprint;
+        let whole = version == VERSION && words.next().is_none() && restored.outcome() == outcome;
         whole.then_some(restored)
     }
 
-    /// Covers the saved text, and what the hashes come out as: a library that reads the state
-    /// otherwise than the one that wrote it is found out.
-    fn fingerprint(&self, saved: &str) -> String {
-        let mut all = Sha256::new();
-        all.update(saved);
-        all.update(self.md5.clone().finalize());
-        all.update(self.sha256.clone().finalize());
-        HEXLOWER.encode(&all.finalize()[..FINGERPRINT_LEN])
+    /// What the hashes come out as. It finds out a later library that reads their state otherwise
+    /// than the one that wrote it.
+    fn outcome(&self) -> String {
+        seal(&(self.md5_hex() + &self.sha256_hex()))
     }
 }
 
@@ -123,6 +124,10 @@ impl std::fmt::Debug for PrefixDigest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "PrefixDigest({} bytes, cksum {})", self.len, self.cksum())
     }
+}
+
+fn seal(text: &str) -> String {
+    HEXLOWER.encode(&Sha256::digest(text)[..SEAL_LEN])
 }
 
 fn state<T: SerializableState>(hex: &str) -> Option<T> {
@@ -155,8 +160,8 @@ const CKSUM_TABLE: [u32; 256] = {
 };
 
 const VERSION: &str = "1";
-/// Bytes of the check value at the end of the saved text.
-const FINGERPRINT_LEN: usize = 8;
+/// Bytes of a check value in the saved text.
+const SEAL_LEN: usize = 8;
 
 #[cfg(test)]
 mod tests {
