@@ -3,4 +3,5 @@
 //! on the way of a real call does.
 
 pub mod converse;
+pub mod getty;
 pub mod wire;

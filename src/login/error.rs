@@ -1,0 +1,106 @@
+//! How a login ends without a shell.
+
+use std::fmt;
+use std::time::Duration;
+
+/// The last lines a host said, for people to read: no control characters, no password.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LastLines(pub(super) Vec<String>);
+
+impl LastLines {
+    /// The lines, the latest last.
+    pub fn lines(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl fmt::Display for LastLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("it said nothing");
+        }
+        write!(f, "its last words: \"{}\"", self.0.join(" / "))
+    }
+}
+
+/// How a login ends without a shell.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoginError {
+    /// The host does not take this user name with this password. Never to be retried unasked: hosts
+    /// lock accounts.
+    #[error("the host refused the login: \"{said}\" ({last}); check the account's user and password")]
+    Refused {
+        /// The host's own words.
+        said: String,
+        /// What it said last.
+        last: LastLines,
+    },
+    /// The host refused, but the line had damaged the user name on its way, each time. The user name
+    /// and the password may be right; a new call may show it.
+    #[error(
+        "the host refused the login, but noise on the line had damaged the user name ({last}); \
+         call again, or on a slower or cleaner line"
+    )]
+    Garbled {
+        /// The host's own words.
+        said: String,
+        /// What it said last.
+        last: LastLines,
+    },
+    /// The password must be changed first, and only its owner should choose a new one.
+    #[error(
+        "the host wants the password changed: \"{said}\" ({last}); log in by hand, choose a new one, \
+         and put it into the account's configuration"
+    )]
+    Expired {
+        /// The host's own words.
+        said: String,
+        /// What it said last.
+        last: LastLines,
+    },
+    /// The host asks who is calling.
+    #[error("the host asks for a user name ({last}); give the account a user")]
+    NoUser {
+        /// What it said last.
+        last: LastLines,
+    },
+    /// The host asks for a password.
+    #[error("the host asks for a password ({last}); give the account a password")]
+    NoPassword {
+        /// What it said last.
+        last: LastLines,
+    },
+    /// Nothing that could be answered came in time.
+    #[error(
+        "no prompt that could be answered came within {} s ({last}); is this a host to log in to, at \
+         this speed and parity?",
+        waited.as_secs()
+    )]
+    NoPrompt {
+        /// Since the start of the login.
+        waited: Duration,
+        /// What it said last.
+        last: LastLines,
+    },
+    /// The line went dead on the way.
+    #[error("the line was lost while logging in ({last})")]
+    CarrierLost {
+        /// What it said last.
+        last: LastLines,
+    },
+}
+
+impl LoginError {
+    /// What the host said last.
+    pub fn last_lines(&self) -> &LastLines {
+        match self {
+            Self::Refused { last, .. }
+            | Self::Garbled { last, .. }
+            | Self::Expired { last, .. }
+            | Self::NoUser { last }
+            | Self::NoPassword { last }
+            | Self::NoPrompt { last, .. }
+            | Self::CarrierLost { last } => last,
+        }
+    }
+}

@@ -1,0 +1,708 @@
+//! The login itself: which prompt is answered with what, and when the host is given up.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::error::{LastLines, LoginError};
+use super::prompts::{Prompt, Statement, looks_like_question, prompt_look, statement_look};
+use super::text::{HostText, Line, MASK};
+use crate::machine::{Machine, Output, Transmit};
+use crate::secret::Secret;
+
+/// Who is calling. Of each only the first line is ever sent.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials {
+    /// The user name, if the host will ask for one.
+    pub user: Option<String>,
+    /// The password, if the host will ask for one.
+    pub password: Option<Secret>,
+}
+
+/// How long a login may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoginLimits {
+    /// From the first poll to a shell prompt, in line time.
+    pub wait_max: Duration,
+}
+
+impl Default for LoginLimits {
+    fn default() -> Self {
+        Self { wait_max: LOGIN_WAIT_MAX }
+    }
+}
+
+/// What the login tells its owner on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoginEvent {
+    /// The host wrote a line: banner, news, complaint. Control characters and password are gone.
+    Text(String),
+    /// The host was silent or unclear, and was sent a RETURN.
+    Nudged,
+    /// The user name was typed.
+    SentUser,
+    /// The user name is typed again, because noise damaged it the first time.
+    RetriedUser,
+    /// The password was typed.
+    SentPassword,
+    /// The host asked the terminal something, and had its answer.
+    AnsweredTerminalQuery,
+    /// The host wanted RETURN, any key, or the next page.
+    PressedReturn,
+    /// The host wanted to know the terminal type.
+    AnsweredTerminalType,
+}
+
+/// What the last text of the login looked like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromptLook {
+    /// A shell's prompt.
+    Shell,
+    /// The host waits behind a text of no known look.
+    Unknown,
+    /// The host took the login and waits without any prompt.
+    Blank,
+}
+
+/// Where the login ended: probably in front of a shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedIn {
+    /// The unfinished line the host waits behind.
+    pub prompt: String,
+    /// What that looks like.
+    pub look: PromptLook,
+    /// False if the shell was there without a login: a null modem, a line still logged in.
+    pub login_needed: bool,
+    /// True if the host sends seven bits and parity: then no byte above 127 will pass.
+    pub seven_bit: bool,
+}
+
+/// How a login ends.
+pub type LoginOutcome = Result<LoggedIn, LoginError>;
+
+/// The conversation from CONNECT to a shell prompt.
+///
+/// Without `Debug`: it holds what the host may have echoed.
+pub struct Login {
+    user: Option<String>,
+    password: Option<Secret>,
+    limits: LoginLimits,
+    state: State,
+    text: HostText,
+    /// Finished lines, the latest last; at most [`LINES_KEPT_MAX`].
+    lines: VecDeque<Said>,
+    /// How many of them came since a user name or password was typed.
+    lines_since_typed: usize,
+    started: Option<Instant>,
+    state_since: Option<Instant>,
+    /// When either side last did something. Every wait but the overall ones runs from here.
+    stirred: Option<Instant>,
+    /// How long the line must stay quiet until it is worth looking at.
+    quiet_needed: Duration,
+    nudges: usize,
+    keys_pressed: u32,
+    query_answers: u32,
+    terminal_types: u32,
+    users_typed: u32,
+    passwords_typed: u32,
+    blank_password_typed: bool,
+    name_damaged: bool,
+    name_retried: bool,
+    /// The last finished line asks for a key, and has not had one.
+    key_wanted: bool,
+    /// What stood on the line at the last nudge: a prompt, if it comes again.
+    nudged_at: String,
+    output: VecDeque<Output<LoginEvent, LoginOutcome>>,
+}
+
+/// Where we are in the login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Neither name nor password was typed.
+    FirstPrompt,
+    /// The user name was typed last.
+    UserSent,
+    /// The password was typed last.
+    PasswordSent,
+    /// The outcome is known.
+    Over,
+}
+
+/// What there is to see when the line is quiet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    /// An unfinished line that is a known prompt.
+    Prompt(Prompt),
+    /// A finished line that asks for a key.
+    KeyWanted,
+    /// An unfinished line of no known look.
+    Unknown,
+    /// The line on which the user name was typed is still unfinished: with its echo, or without.
+    UnfinishedEcho { seen: bool },
+    /// Finished lines only, since the last thing that was typed.
+    Lines,
+    /// Nothing since then.
+    Nothing,
+}
+
+/// What will be done about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Act {
+    TypeUser,
+    RetypeUser,
+    TypePassword,
+    TypeBlankPassword,
+    Answer(Prompt),
+    Nudge,
+    Finish(PromptLook),
+    /// The host said no: refused, or expired.
+    Refused,
+    Expired,
+    GiveUp,
+}
+
+/// A finished line, with nothing of the password in it.
+struct Said {
+    shown: String,
+    statement: Option<Statement>,
+    is_text: bool,
+}
+
+impl Machine for Login {
+    type Event = LoginEvent;
+    type Outcome = LoginOutcome;
+
+    fn handle_input(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        self.start(now);
+        if self.state == State::Over {
+            return 0;
+        }
+        let taken = bytes.len().min(INPUT_TAKEN_MAX);
+        for &byte in &bytes[..taken] {
+            let heard = self.text.feed(byte);
+            if heard.visible {
+                self.stir(now);
+            }
+            if let Some(line) = heard.line {
+                self.note_line(&line);
+            }
+            if let Some(query) = heard.query
+                && self.query_answers < QUERY_ANSWERS_MAX
+            {
+                self.query_answers += 1;
+                self.send(now, Transmit::plain(query.answer()), LoginEvent::AnsweredTerminalQuery);
+            }
+        }
+        self.give_up_if_overdue(now); // whatever a host babbles
+        taken
+    }
+
+    fn handle_hangup(&mut self, now: Instant) {
+        self.start(now);
+        if self.state == State::Over {
+            return;
+        }
+        let open = self.text.open_line();
+        self.note_line(&open);
+        match self.statement(usize::MAX) {
+            Some((Statement::Expired, _)) if self.state != State::FirstPrompt => self.act(now, Act::Expired),
+            Some((Statement::Refused, _)) if self.state != State::FirstPrompt => self.act(now, Act::Refused),
+            Some(_) | None => {
+                let last = self.last_lines();
+                self.end(Err(LoginError::CarrierLost { last }));
+            }
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.start(now);
+        self.give_up_if_overdue(now);
+        if self.state == State::Over {
+            return;
+        }
+        let (quiet, act) = self.plan();
+        if self.stirred.is_none_or(|at| now >= at + quiet) {
+            self.act(now, act);
+        } else {
+            self.quiet_needed = quiet;
+        }
+    }
+
+    fn poll_output(&mut self, now: Instant) -> Output<LoginEvent, LoginOutcome> {
+        self.start(now);
+        if let Some(output) = self.output.pop_front() {
+            return output;
+        }
+        if self.state == State::Over {
+            return Output::Wait(None);
+        }
+        let quiet_at = self.stirred.unwrap_or(now) + self.quiet_needed;
+        Output::Wait(Some(quiet_at.min(self.overdue(now))))
+    }
+}
+
+impl Login {
+    /// A login that has not begun; its time runs from the first call of any kind.
+    pub fn new(credentials: Credentials, limits: LoginLimits) -> Self {
+        Self {
+            user: credentials.user,
+            password: credentials.password,
+            limits,
+            state: State::FirstPrompt,
+            text: HostText::default(),
+            lines: VecDeque::new(),
+            lines_since_typed: 0,
+            started: None,
+            state_since: None,
+            stirred: None,
+            quiet_needed: PROMPT_QUIET,
+            nudges: 0,
+            keys_pressed: 0,
+            query_answers: 0,
+            terminal_types: 0,
+            users_typed: 0,
+            passwords_typed: 0,
+            blank_password_typed: false,
+            name_damaged: false,
+            name_retried: false,
+            key_wanted: false,
+            nudged_at: String::new(),
+            output: VecDeque::new(),
+        }
+    }
+
+    fn start(&mut self, now: Instant) {
+        for moment in [&mut self.started, &mut self.state_since, &mut self.stirred] {
+            moment.get_or_insert(now);
+        }
+    }
+
+    /// When the host is given up, whatever it says.
+    fn overdue(&self, now: Instant) -> Instant {
+        let step_max = match self.state {
+            State::FirstPrompt => FIRST_PROMPT_WAIT_MAX,
+            State::UserSent => PASSWORD_PROMPT_WAIT_MAX,
+            State::PasswordSent | State::Over => SHELL_WAIT_MAX,
+        };
+        let step = self.state_since.unwrap_or(now) + step_max;
+        step.min(self.started.unwrap_or(now) + self.limits.wait_max)
+    }
+
+    fn give_up_if_overdue(&mut self, now: Instant) {
+        if self.state != State::Over && now >= self.overdue(now) {
+            self.act(now, Act::GiveUp);
+        }
+    }
+
+    /// Takes note of a finished line, and tells the owner.
+    fn note_line(&mut self, line: &Line) {
+        let said = self.without_echo(line);
+        if self.state == State::UserSent && line.was_answered() && !line.is_secret() {
+            // login echoes the name; getty may have echoed keys typed too early before it.
+            let echo = line.said();
+            let name = self.user.as_deref().unwrap_or_default();
+            self.name_damaged |= !echo.is_empty() && !ends_with_ignoring_case(echo, name);
+        }
+        let shown = self.masked(&line.shown());
+        if shown.is_empty() {
+            return;
+        }
+        let statement = statement_look(said);
+        // Behind a password prompt stands the echo of a password, whole or damaged, or a statement.
+        let is_text = if line.is_secret() { statement.is_some() } else { !said.is_empty() };
+        self.key_wanted = is_text && prompt_look(said) == Some(Prompt::PressReturn);
+        self.output.push_back(Output::Event(LoginEvent::Text(shown.clone())));
+        self.lines.push_back(Said { shown, statement, is_text });
+        self.lines_since_typed += 1;
+        if self.lines.len() > LINES_KEPT_MAX {
+            self.lines.pop_front();
+        }
+    }
+
+    /// What the host itself has said on a line that may begin with the echo of what we typed.
+    fn without_echo<'a>(&self, line: &'a Line) -> &'a str {
+        let said = line.said();
+        let typed = match self.state {
+            _ if !line.was_answered() => None,
+            State::UserSent => self.user.as_deref(),
+            State::PasswordSent => self.password.as_ref().map(Secret::expose),
+            State::FirstPrompt | State::Over => None,
+        };
+        let rest = typed.map(first_line).and_then(|typed| said.strip_prefix(typed)).unwrap_or(said);
+        if line.is_secret() { rest.trim_start_matches('*').trim() } else { rest.trim() }
+    }
+
+    fn masked(&self, text: &str) -> String {
+        let password = self.password.as_ref().map_or("", |password| first_line(password.expose()));
+        // Masking a short one all over a text would rather show it than hide it.
+        if password.chars().count() >= MASKED_CHARS_MIN {
+            text.replace(password, MASK)
+        } else {
+            text.to_owned()
+        }
+    }
+
+    fn sight(&self) -> Sight {
+        let open = self.text.open_line();
+        let said = self.without_echo(&open);
+        let echo_is_due = self.state == State::UserSent && open.was_answered();
+        if !said.is_empty() {
+            let unclear = if open.is_secret() { Sight::Nothing } else { Sight::Unknown };
+            prompt_look(said).map_or(unclear, Sight::Prompt)
+        } else if echo_is_due {
+            Sight::UnfinishedEcho { seen: !open.said().is_empty() }
+        } else if self.key_wanted {
+            Sight::KeyWanted
+        } else if self.lines.iter().rev().take(self.lines_since_typed).any(|line| line.is_text) {
+            Sight::Lines
+        } else {
+            Sight::Nothing
+        }
+    }
+
+    /// The one thing that will be done if the line stays quiet for so long.
+    fn plan(&self) -> (Duration, Act) {
+        let sight = match self.sight() {
+            Sight::Prompt(Prompt::PressReturn | Prompt::More | Prompt::PagerEnd | Prompt::TerminalType)
+            | Sight::KeyWanted
+                if self.keys_pressed >= KEYS_PRESSED_MAX =>
+            {
+                Sight::Unknown
+            }
+            sight => sight,
+        };
+        match (sight, self.state) {
+            (Sight::Prompt(Prompt::User), _) => (PROMPT_QUIET, self.at_user_prompt()),
+            (Sight::Prompt(Prompt::Password), _) => (PROMPT_QUIET, self.at_password_prompt()),
+            (Sight::Prompt(Prompt::ChangePassword), _) => (PROMPT_QUIET, Act::Expired),
+            (Sight::Prompt(Prompt::Shell), _) => (SHELL_QUIET, Act::Finish(PromptLook::Shell)),
+            (Sight::Prompt(prompt), _) => (KEY_QUIET, Act::Answer(prompt)),
+            (Sight::KeyWanted, _) => (KEY_LINE_QUIET, Act::Answer(Prompt::PressReturn)),
+            (Sight::Unknown, State::PasswordSent) => self.after_password(UNKNOWN_QUIET, PromptLook::Unknown),
+            (Sight::Lines, State::PasswordSent) => self.after_password(BLANK_QUIET, PromptLook::Blank),
+            (Sight::Unknown, _) if self.is_repeated_prompt() => {
+                (UNKNOWN_QUIET, Act::Finish(PromptLook::Unknown))
+            }
+            (Sight::Unknown, _) => self.nudge_after(UNKNOWN_NUDGE_AFTER),
+            (Sight::Nothing, State::PasswordSent) => self.nudge_after(PASSWORD_NUDGE_AFTER),
+            (Sight::UnfinishedEcho { seen: true }, _) => self.nudge_after(ECHO_NUDGE_AFTER),
+            (Sight::UnfinishedEcho { seen: false }, _) => self.nudge_after(NO_ECHO_NUDGE_AFTER),
+            (Sight::Lines | Sight::Nothing, State::FirstPrompt) => {
+                let growing = SILENCE_NUDGES_AFTER.get(self.nudges).copied();
+                self.nudge_after(growing.unwrap_or(LAST_NUDGE_QUIET))
+            }
+            (Sight::Lines | Sight::Nothing, State::UserSent | State::Over) => {
+                match self.statement(usize::MAX) {
+                    Some((Statement::Refused, _)) => (REPROMPT_QUIET, Act::Refused),
+                    Some((Statement::Expired | Statement::Wait, _)) | None => {
+                        self.nudge_after(PASSWORD_PROMPT_NUDGE_AFTER)
+                    }
+                }
+            }
+        }
+    }
+
+    fn at_user_prompt(&self) -> Act {
+        let refused = matches!(self.statement(usize::MAX), Some((Statement::Refused, _)));
+        match self.state {
+            State::FirstPrompt => Act::TypeUser,
+            // Asked again before any password: the name arrived damaged, or a RETURN of ours was
+            // taken for a password. Without such an excuse a refusal is one.
+            State::UserSent if self.users_typed >= USERS_TYPED_MAX => {
+                if refused {
+                    Act::Refused
+                } else {
+                    Act::GiveUp
+                }
+            }
+            State::UserSent if refused && self.nudges == 0 && !self.name_damaged => Act::Refused,
+            State::UserSent => Act::TypeUser,
+            // The first password was for a terminal server or for another's unfinished login.
+            State::PasswordSent if self.users_typed == 0 => Act::TypeUser,
+            State::PasswordSent if self.name_damaged && !self.name_retried => Act::RetypeUser,
+            State::PasswordSent | State::Over => Act::Refused,
+        }
+    }
+
+    fn at_password_prompt(&self) -> Act {
+        match self.state {
+            // A nudge of ours was taken for a user name: then this password prompt is nobody's.
+            State::FirstPrompt if self.nudges > 0 && self.user.is_some() && !self.blank_password_typed => {
+                Act::TypeBlankPassword
+            }
+            State::FirstPrompt => Act::TypePassword,
+            State::UserSent if self.passwords_typed < PASSWORDS_TYPED_MAX => Act::TypePassword,
+            State::UserSent | State::PasswordSent | State::Over => Act::Refused,
+        }
+    }
+
+    /// The password was taken and text came, but no known prompt: a refusal, or an odd shell.
+    fn after_password(&self, quiet: Duration, look: PromptLook) -> (Duration, Act) {
+        match self.statement(STATEMENT_LINES_MAX) {
+            Some((Statement::Refused, _)) if self.name_damaged && !self.name_retried => {
+                (REPROMPT_QUIET, Act::Refused)
+            }
+            Some((Statement::Refused, _)) => (REFUSAL_QUIET, Act::Refused),
+            Some((Statement::Expired, _)) => (REPROMPT_QUIET, Act::Expired),
+            Some((Statement::Wait, _)) => (PATIENCE_QUIET, Act::Finish(look)),
+            None => (quiet, Act::Finish(look)),
+        }
+    }
+
+    fn nudge_after(&self, quiet: Duration) -> (Duration, Act) {
+        let nudges_max = match self.state {
+            State::FirstPrompt => SILENCE_NUDGES_AFTER.len(),
+            State::UserSent | State::PasswordSent | State::Over => NUDGES_MAX,
+        };
+        if self.nudges < nudges_max { (quiet, Act::Nudge) } else { (LAST_NUDGE_QUIET, Act::GiveUp) }
+    }
+
+    /// The same text stood there before the nudge: a host waits behind it, and asks nothing.
+    fn is_repeated_prompt(&self) -> bool {
+        let open = self.text.open_line();
+        let said = open.said();
+        !open.was_answered()
+            && !self.nudged_at.is_empty()
+            && said == self.nudged_at
+            && !looks_like_question(said)
+    }
+
+    /// What the host stated since the last user name or password, within its last so many lines.
+    fn statement(&self, lines_max: usize) -> Option<(Statement, &str)> {
+        let recent = self.lines.iter().rev().take(self.lines_since_typed.min(lines_max));
+        recent.filter_map(|line| Some((line.statement?, line.shown.as_str()))).next()
+    }
+
+    fn act(&mut self, now: Instant, act: Act) {
+        match act {
+            Act::TypeUser => self.type_user(now, LoginEvent::SentUser),
+            Act::RetypeUser => {
+                self.name_retried = true;
+                self.type_user(now, LoginEvent::RetriedUser);
+            }
+            Act::TypePassword => self.type_password(now),
+            Act::TypeBlankPassword => {
+                self.blank_password_typed = true;
+                self.send(now, Transmit::plain(RETURN), LoginEvent::PressedReturn);
+                self.text.answer_here(false);
+            }
+            Act::Answer(prompt) => self.answer(now, prompt),
+            Act::Nudge => {
+                let open = self.text.open_line();
+                self.nudges += 1;
+                self.nudged_at = open.said().to_owned();
+                self.send(now, Transmit::plain(RETURN), LoginEvent::Nudged);
+                // The echo of a name typed on this line is still to be compared.
+                if !open.was_answered() {
+                    self.text.answer_here(false);
+                }
+            }
+            Act::Finish(look) => {
+                let prompt = self.masked(&self.text.open_line().shown());
+                let login_needed = self.state != State::FirstPrompt;
+                self.end(Ok(LoggedIn { prompt, look, login_needed, seven_bit: self.text.is_seven_bit() }));
+            }
+            Act::Refused => {
+                let (statement, said) = self.last_statement();
+                let last = self.last_lines();
+                self.end(Err(match statement {
+                    Some(Statement::Expired) => LoginError::Expired { said, last },
+                    _ if self.name_damaged => LoginError::Garbled { said, last },
+                    _ => LoginError::Refused { said, last },
+                }));
+            }
+            Act::Expired => {
+                let (_, said) = self.last_statement();
+                let last = self.last_lines();
+                self.end(Err(LoginError::Expired { said, last }));
+            }
+            Act::GiveUp => {
+                let waited = self.started.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+                let last = self.last_lines();
+                self.end(Err(LoginError::NoPrompt { waited, last }));
+            }
+        }
+    }
+
+    fn type_user(&mut self, now: Instant, event: LoginEvent) {
+        let Some(user) = &self.user else {
+            let last = self.last_lines();
+            return self.end(Err(LoginError::NoUser { last }));
+        };
+        let keys = format!("{}\r", first_line(user));
+        self.users_typed += 1;
+        self.name_damaged = false;
+        self.send(now, Transmit::plain(keys), event);
+        self.enter(now, State::UserSent, false);
+    }
+
+    fn type_password(&mut self, now: Instant) {
+        let Some(password) = &self.password else {
+            let last = self.last_lines();
+            return self.end(Err(LoginError::NoPassword { last }));
+        };
+        let typed = first_line(password.expose());
+        let mut keys = Vec::with_capacity(typed.len() + RETURN.len()); // one copy, wiped by `Transmit`
+        keys.extend_from_slice(typed.as_bytes());
+        keys.extend_from_slice(RETURN);
+        self.passwords_typed += 1;
+        self.send(now, Transmit::secret(keys), LoginEvent::SentPassword);
+        self.enter(now, State::PasswordSent, true);
+    }
+
+    fn answer(&mut self, now: Instant, prompt: Prompt) {
+        let (keys, event) = match prompt {
+            Prompt::More => (b" ".as_slice(), LoginEvent::PressedReturn),
+            Prompt::PagerEnd => (b"q".as_slice(), LoginEvent::PressedReturn),
+            Prompt::TerminalType => {
+                self.terminal_types += 1;
+                // RETURN takes what the host proposes; asked again, it proposed nothing useful.
+                let keys = if self.terminal_types > 1 { TERMINAL_TYPE } else { RETURN };
+                (keys, LoginEvent::AnsweredTerminalType)
+            }
+            Prompt::PressReturn
+            | Prompt::User
+            | Prompt::Password
+            | Prompt::ChangePassword
+            | Prompt::Shell => (RETURN, LoginEvent::PressedReturn),
+        };
+        self.keys_pressed += 1;
+        self.key_wanted = false;
+        self.send(now, Transmit::plain(keys), event);
+        self.text.answer_here(false);
+    }
+
+    fn send(&mut self, now: Instant, transmit: Transmit, event: LoginEvent) {
+        self.output.push_back(Output::Transmit(transmit));
+        self.output.push_back(Output::Event(event));
+        self.stir(now);
+    }
+
+    /// The quiet begins anew. What stands on the line is looked at after the shortest quiet that can
+    /// matter, and not for each byte.
+    fn stir(&mut self, now: Instant) {
+        self.stirred = Some(now);
+        self.quiet_needed = PROMPT_QUIET;
+    }
+
+    fn enter(&mut self, now: Instant, state: State, secret: bool) {
+        self.text.answer_here(secret);
+        self.state = state;
+        self.state_since = Some(now);
+        self.lines_since_typed = 0;
+        self.nudges = 0;
+        self.key_wanted = false;
+        self.nudged_at.clear();
+    }
+
+    fn end(&mut self, outcome: LoginOutcome) {
+        self.state = State::Over;
+        self.output.push_back(Output::Done(outcome));
+    }
+
+    /// The host's own words for its refusal; where it has none, what it asks instead.
+    fn last_statement(&self) -> (Option<Statement>, String) {
+        match self.statement(usize::MAX) {
+            Some((statement, said)) => (Some(statement), shortened(said)),
+            None => (None, shortened(&self.masked(&self.text.open_line().shown()))),
+        }
+    }
+
+    fn last_lines(&self) -> LastLines {
+        let open = self.masked(&self.text.open_line().shown());
+        let earlier = self.lines.iter().rev().map(|line| shortened(&line.shown)).take(LAST_LINES_MAX);
+        let mut lines: Vec<String> = earlier.collect();
+        lines.reverse();
+        lines.extend(Some(shortened(&open)).filter(|open| !open.is_empty()));
+        LastLines(lines)
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.split(['\r', '\n']).next().unwrap_or_default()
+}
+
+fn ends_with_ignoring_case(echo: &str, name: &str) -> bool {
+    echo.to_lowercase().ends_with(&first_line(name).trim().to_lowercase())
+}
+
+fn shortened(line: &str) -> String {
+    line.chars().take(LAST_LINE_CHARS_MAX).collect()
+}
+
+const RETURN: &[u8] = b"\r";
+const TERMINAL_TYPE: &[u8] = b"vt100\r";
+
+/// From the first poll to a shell prompt, in line time.
+pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(120);
+/// For the first prompt that can be answered.
+const FIRST_PROMPT_WAIT_MAX: Duration = Duration::from_secs(100);
+/// From the user name to the password prompt.
+const PASSWORD_PROMPT_WAIT_MAX: Duration = Duration::from_secs(75);
+/// From the password to a shell prompt: news to read at 300 bit/s, quotas to check.
+const SHELL_WAIT_MAX: Duration = Duration::from_secs(90);
+
+/// Quiet behind `login:` or `Password:` before it is believed: more text may be under way.
+const PROMPT_QUIET: Duration = Duration::from_millis(300);
+/// Quiet behind a wish for a key.
+const KEY_QUIET: Duration = Duration::from_millis(500);
+/// The same where the line is finished, and the host may just go on.
+const KEY_LINE_QUIET: Duration = Duration::from_secs(2);
+/// Quiet behind `$`, `#`, `%` or `>`, with which lines of text can begin as well.
+const SHELL_QUIET: Duration = Duration::from_secs(1);
+/// Quiet behind text of no known look before it counts as a prompt.
+const UNKNOWN_QUIET: Duration = Duration::from_secs(4);
+/// Quiet behind a finished line after the password: a shell without prompt, or a slow profile.
+const BLANK_QUIET: Duration = Duration::from_secs(10);
+/// Quiet behind `checking quotas, please wait`.
+const PATIENCE_QUIET: Duration = Duration::from_secs(20);
+/// Quiet behind `Login incorrect` before it counts without a new prompt.
+const REFUSAL_QUIET: Duration = Duration::from_secs(3);
+/// Quiet behind it while a new prompt would be answered.
+const REPROMPT_QUIET: Duration = Duration::from_secs(15);
+
+/// Silence before each RETURN that asks for the first prompt.
+const SILENCE_NUDGES_AFTER: [Duration; 5] = [
+    Duration::from_secs(3),
+    Duration::from_secs(5),
+    Duration::from_secs(8),
+    Duration::from_secs(12),
+    Duration::from_secs(20),
+];
+/// Quiet behind an unknown unfinished line, perhaps a damaged prompt, before it is asked for again.
+const UNKNOWN_NUDGE_AFTER: Duration = Duration::from_secs(5);
+/// Quiet behind the echo of the user name without a line end: noise took our RETURN.
+const ECHO_NUDGE_AFTER: Duration = Duration::from_secs(5);
+/// The same on a line without echo, where a slow host looks no different.
+const NO_ECHO_NUDGE_AFTER: Duration = Duration::from_secs(15);
+/// Quiet behind a user name that was taken: noise may have taken the password prompt whole.
+const PASSWORD_PROMPT_NUDGE_AFTER: Duration = Duration::from_secs(20);
+/// Quiet after the password: PAM takes 3 s to say no, a loaded host 20 s to say yes.
+const PASSWORD_NUDGE_AFTER: Duration = Duration::from_secs(15);
+/// Quiet after the last nudge before the host is given up.
+const LAST_NUDGE_QUIET: Duration = Duration::from_secs(20);
+/// Nudges after the user name, and after the password.
+const NUDGES_MAX: usize = 2;
+
+/// User names typed in one login: one for each time a host may lose one.
+const USERS_TYPED_MAX: u32 = 3;
+/// Passwords typed in one login: one, and one after a damaged user name.
+const PASSWORDS_TYPED_MAX: u32 = 2;
+/// Keys pressed for pagers, `Press RETURN` and terminal types.
+const KEYS_PRESSED_MAX: u32 = 40;
+/// Answers to terminal queries.
+const QUERY_ANSWERS_MAX: u32 = 64;
+/// Lines before a prompt that may say why the login failed.
+const STATEMENT_LINES_MAX: usize = 3;
+/// Finished lines that are remembered, of at most 1 KiB each.
+const LINES_KEPT_MAX: usize = 16;
+/// Finished lines quoted in an error.
+const LAST_LINES_MAX: usize = 5;
+/// Characters of each.
+const LAST_LINE_CHARS_MAX: usize = 120;
+/// A shorter password is masked only where it was typed.
+const MASKED_CHARS_MIN: usize = 4;
+/// Bytes taken in one call, so that what they cause stays bounded.
+const INPUT_TAKEN_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,483 @@
+//! What hosts ask and say while one logs in, as tables, and how a line is compared with them.
+//!
+//! To teach it another host, add a row and, below, the line as that host writes it.
+
+/// What the unfinished line asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prompt {
+    /// A user name.
+    User,
+    /// The password of that user.
+    Password,
+    /// A new password, or the old one so that it can be changed.
+    ChangePassword,
+    /// RETURN, or any key.
+    PressReturn,
+    /// A pager stands between two pages.
+    More,
+    /// A pager stands at the end of a text that has to be quit.
+    PagerEnd,
+    /// The type of the terminal.
+    TerminalType,
+    /// A command, by the look of it.
+    Shell,
+}
+
+/// What a line says about the login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statement {
+    /// The host will not let this user in.
+    Refused,
+    /// The password is right, but must be changed first.
+    Expired,
+    /// The host is busy with it.
+    Wait,
+}
+
+/// What an unfinished line asks for, or `None` if it is nothing known. Parity, control sequences and
+/// our own echo are expected to be gone from it.
+pub fn prompt_look(line: &str) -> Option<Prompt> {
+    let text = normalised(line);
+    if text.is_empty() || text.len() > PROMPT_CHARS_MAX {
+        return None;
+    }
+    ROWS.iter()
+        .find(|(_, place, words)| words.iter().any(|words| place.matches(&text, words)))
+        .map(|&(prompt, ..)| prompt)
+        .or_else(|| looks_like_shell(line, &text).then_some(Prompt::Shell))
+        .filter(|prompt| {
+            let asks_for_credentials = matches!(prompt, Prompt::User | Prompt::Password);
+            !(asks_for_credentials && NOT_FOR_US.iter().any(|words| find(&text, words).is_some()))
+        })
+}
+
+/// What a line says about the login, or `None` if nothing.
+pub fn statement_look(line: &str) -> Option<Statement> {
+    let mut text = normalised(line);
+    text.truncate(STATEMENT_CHARS_MAX);
+    let says = |table: &[&str]| table.iter().any(|words| find(&text, words).is_some());
+    if says(HISTORY) {
+        None // what became of earlier logins
+    } else if says(EXPIRED) {
+        Some(Statement::Expired)
+    } else if says(REFUSED) {
+        Some(Statement::Refused)
+    } else if says(WAIT) {
+        Some(Statement::Wait)
+    } else {
+        None
+    }
+}
+
+/// True if a line asks for something in words nobody here knows: `lo?in:` after noise, or a
+/// language that the tables lack.
+pub fn looks_like_question(line: &str) -> bool {
+    line.trim_end().ends_with([':', '?', '>', '：'])
+}
+
+/// Where in a line the words of a row stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// At the end, before `:` or `>`: `debian login:`, `Enter username>`. All alone also before `?`.
+    Asked,
+    /// The same, but nothing stands before them.
+    AskedAlone,
+    /// Like [`Place::Asked`], and words such as `for mary` may follow.
+    AskedFor,
+    /// Anywhere.
+    Anywhere,
+}
+
+impl Place {
+    fn matches(self, text: &[char], words: &str) -> bool {
+        if self == Self::Anywhere {
+            return find(text, words).is_some();
+        }
+        let (body, mark) = match text.split_last() {
+            Some((mark @ (':' | '>' | '?' | '：'), body)) => (trimmed_end(body), *mark),
+            Some(_) | None => return false,
+        };
+        let Some((start, end)) = find(body, words) else { return false };
+        let (before, after) = (&body[..start], &body[end..]);
+        if before.len() > BEFORE_PROMPT_CHARS_MAX || (mark == '?' && !before.is_empty()) {
+            return false;
+        }
+        match self {
+            Self::Asked | Self::Anywhere => after.is_empty(),
+            Self::AskedAlone => after.is_empty() && before.is_empty(),
+            Self::AskedFor => after.is_empty() || TAILS.iter().any(|tail| is_tail(after, tail)),
+        }
+    }
+}
+
+/// True if `after` is ` for mary@EXAMPLE.ORG` or the like, and no sentence.
+fn is_tail(after: &[char], opening: &str) -> bool {
+    let opening_chars = opening.chars().count();
+    after.len() > opening_chars
+        && after.len() <= TAIL_CHARS_MAX
+        && after.iter().zip(opening.chars()).all(|(&a, b)| same_letter(b, a))
+        && !after[opening_chars..].iter().any(|c| matches!(c, ':' | ';' | '!'))
+        && after[opening_chars..].iter().filter(|&&c| c == ' ').count() <= TAIL_SPACES_MAX
+}
+
+/// A shell prompt ends in one of a few characters; so do percentages and borders, which are not.
+fn looks_like_shell(line: &str, text: &[char]) -> bool {
+    let Some((last, before)) = text.split_last() else { return false };
+    let previous = before.last().copied();
+    match last {
+        '%' => !previous.is_some_and(|c| c.is_ascii_digit() || c == '%'),
+        '#' | '$' => previous != Some(*last),
+        // `-->` points at something, `<RETURN>` names a key.
+        '>' => !previous.is_some_and(|c| matches!(c, '>' | '-' | '=')) && !text.contains(&'<'),
+        '❯' | '➜' | 'λ' | '»' | '›' | '→' | '➤' | '\u{e0b0}' => true,
+        _letter => line.trim_start().starts_with('➜'), // "➜  ~ "
+    }
+}
+
+/// Lower case, single spaces, none at the ends.
+fn normalised(line: &str) -> Vec<char> {
+    let mut text: Vec<char> = Vec::new();
+    for c in line.trim().chars().flat_map(char::to_lowercase) {
+        if c.is_whitespace() && text.last() == Some(&' ') {
+            continue;
+        }
+        text.push(if c.is_whitespace() { ' ' } else { c });
+    }
+    text
+}
+
+fn trimmed_end(text: &[char]) -> &[char] {
+    let end = text.iter().rposition(|c| !c.is_whitespace()).map_or(0, |at| at + 1);
+    &text[..end]
+}
+
+/// Where `words` stand last in a text, as words of their own.
+fn find(text: &[char], words: &str) -> Option<(usize, usize)> {
+    let length = words.chars().count();
+    let last_start = text.len().checked_sub(length)?;
+    let stands_at = |start: usize| {
+        let found = &text[start..start + length];
+        let bounded = |inner: char, outer: Option<&char>| {
+            is_ideographic(inner) || !(inner.is_alphanumeric() && outer.is_some_and(|c| c.is_alphanumeric()))
+        };
+        words.chars().zip(found).all(|(word, &c)| same_letter(word, c))
+            && bounded(found[0], start.checked_sub(1).and_then(|at| text.get(at)))
+            && bounded(found[length - 1], text.get(start + length))
+    };
+    (0..=last_start).rev().find(|&start| length > 0 && stands_at(start)).map(|start| (start, start + length))
+}
+
+/// Equal, or both an accented letter: a host may write `contraseña` in any of a dozen code pages.
+fn same_letter(expected: char, found: char) -> bool {
+    let is_accented = |c: char| ('\u{80}'..'\u{180}').contains(&c) || c == char::REPLACEMENT_CHARACTER;
+    expected == found || (is_accented(expected) && is_accented(found))
+}
+
+/// Scripts that put no spaces between words.
+fn is_ideographic(c: char) -> bool {
+    c >= '\u{2e80}'
+}
+
+/// A longer unfinished line is no prompt.
+const PROMPT_CHARS_MAX: usize = 256;
+/// Statements stand at the beginning of a line, after a host's name at most.
+const STATEMENT_CHARS_MAX: usize = 256;
+/// What may stand before the words of a prompt: a host name, `Enter your`, a greeting.
+const BEFORE_PROMPT_CHARS_MAX: usize = 120;
+/// What may follow `Password`: ` for mary@EXAMPLE.ORG`.
+const TAIL_CHARS_MAX: usize = 72;
+/// Spaces within that.
+const TAIL_SPACES_MAX: usize = 2;
+
+/// How `Password for mary` goes on behind its first word.
+const TAILS: &[&str] = &[
+    " for ", " of ", " on ", " (", " [", " für ", " fuer ", " von ", " pour ", " de ", " du ", " d'",
+    " para ", " di ", " per ", " voor ", " van ", " för ", " til ", " till ", " do ", " dla ", " для ", "@",
+];
+
+/// Prompts in the order in which they are looked for: those that must not be answered with a
+/// password come before those that must.
+#[rustfmt::skip]
+const ROWS: &[(Prompt, Place, &[&str])] = &[
+    (Prompt::ChangePassword, Place::AskedFor, &[
+        "new password", "new unix password", "new passwd", "old password", "current password",
+        "current unix password", "(current) unix password", "(current) password", "existing password",
+        "retype password", "re-enter password", "reenter password", "verify password", "verification",
+        "confirm password", "password again", "password (again)", "new passphrase",
+        "neues passwort", "neues unix-passwort", "altes passwort", "aktuelles passwort", "derzeitiges passwort",
+        "neues kennwort", "altes kennwort", "aktuelles kennwort", "passwort wiederholen", "passwort bestätigen",
+        "nouveau mot de passe", "ancien mot de passe", "mot de passe actuel", "mot de passe unix (actuel)",
+        "nueva contraseña", "contraseña nueva", "contraseña actual", "contraseña antigua", "contraseña anterior",
+        "nuova password", "vecchia password", "password attuale", "password corrente",
+        "nova senha", "senha atual", "senha antiga", "nieuw wachtwoord", "huidig wachtwoord", "oud wachtwoord",
+        "nytt lösenord", "nuvarande lösenord", "nytt passord", "nowe hasło", "bieżące hasło", "obecne hasło",
+        "nové heslo", "současné heslo", "новый пароль", "текущий пароль", "старый пароль",
+    ]),
+    (Prompt::PressReturn, Place::Anywhere, &[
+        "press return", "press <return>", "press [return]", "press enter", "press <enter>", "press [enter]",
+        "press the return key", "press the enter key", "press any key", "press a key", "press carriage return",
+        "please press enter", "press cr", "press <cr>", "hit return", "hit <return>", "hit enter", "hit <enter>",
+        "hit any key", "strike any key", "strike return", "type return", "type <return>", "type <cr>",
+        "<return> to continue", "return to continue", "enter to continue", "[press return]",
+        "push return", "press space", "press ret", "press <ret>",
+        "eingabetaste drücken", "taste drücken", "drücken sie", "weiter mit", "eingabe drücken",
+        "appuyez sur", "presione", "pulse una tecla", "pulse intro", "premere", "premi invio", "pressione",
+        "druk op", "tryck på", "trykk", "naciśnij", "stiskněte", "нажмите",
+    ]),
+    (Prompt::More, Place::Anywhere, &[
+        "--more--", "-- more --", "--more --", "-more-", "-- mehr --", "--mehr--", "--suite--", "--más--", "--altro--",
+        "(press q to quit)", "press space to continue",
+    ]),
+    (Prompt::PagerEnd, Place::Anywhere, &["(end)", "(eof)", "-- end --", "(eof):"]),
+    (Prompt::TerminalType, Place::Anywhere, &[
+        "term = (", "term=(", "term = [", "term =", "terminal type", "terminal=", "terminal type?", "term?",
+        "terminaltyp", "type de terminal", "tipo de terminal", "tipo di terminale",
+    ]),
+    (Prompt::Password, Place::AskedFor, &[
+        "password", "passwd", "pass word", "passphrase", "pass phrase", "passcode", "pin",
+        "passwort", "kennwort", "paßwort", "mot de passe", "contraseña", "contrasena", "clave",
+        "contrasenya", "pasahitza", "contrasinal", "parola d'ordine", "parola", "senha", "palavra-passe",
+        "palavra passe", "wachtwoord", "lösenord", "losenord", "passord", "adgangskode", "kodeord", "salasana",
+        "lykilorð", "hasło", "haslo", "heslo", "jelszó", "jelszo", "geslo", "lozinka", "parolă", "şifre", "sifre",
+        "parool", "slaptažodis", "parole", "пароль", "парола", "κωδικός", "συνθηματικό", "סיסמה", "סיסמא",
+        "パスワード", "密码", "密碼", "口令", "암호", "비밀번호",
+    ]),
+    (Prompt::Password, Place::AskedAlone, &["assword", "ssword"]), // noise ate the start
+    (Prompt::User, Place::AskedFor, &[
+        "login", "log in", "login name", "login id", "logon", "logon name", "logon id", "loginname", "sign on",
+        "sign-on", "signon", "rlogin name", "username", "user name", "user-name", "user id", "userid", "user-id",
+        "user_id", "account", "account name", "your name",
+        "anmeldung", "anmeldename", "benutzername", "benutzerkennung", "benutzer", "kennung", "nutzername",
+        "identifiant", "nom d'utilisateur", "nom utilisateur", "utilisateur", "connexion", "nom de connexion",
+        "usuario", "nombre de usuario", "identificador", "inicio de sesión", "entrada", "acceso",
+        "nom d'usuari", "usuari", "utente", "nome utente", "accesso", "nome di login",
+        "usuário", "nome de usuário", "utilizador", "nome de utilizador", "conta",
+        "gebruikersnaam", "gebruiker", "aanmelden", "inlognaam", "användarnamn", "användare", "inloggning",
+        "brukernavn", "bruker", "innlogging", "brugernavn", "bruger", "käyttäjätunnus", "käyttäjä", "tunnus",
+        "nazwa użytkownika", "użytkownik", "uživatel", "uživatelské jméno", "jméno", "přihlášení",
+        "felhasználónév", "felhasználó", "uporabnik", "korisnik", "utilizator", "kullanıcı adı", "kullanıcı",
+        "kasutaja", "имя пользователя", "пользователь", "логин", "вход", "όνομα χρήστη", "χρήστης", "שם משתמש",
+        "ユーザー名", "ユーザ名", "ログイン", "用户名", "帐号", "登录", "用戶名", "登入", "사용자", "사용자 이름", "로그인",
+    ]),
+    (Prompt::User, Place::AskedAlone, &["user", "name", "id", "uid", "ogin", "gin", "sername"]),
+    (Prompt::User, Place::Asked, &["enter user", "your user", "host user", "please login", "please log in"]),
+];
+
+/// Lines that ask for a name or a password, but not for this user's.
+const NOT_FOR_US: &[&str] = &[
+    "last login",
+    "last failed login",
+    "last successful login",
+    "last unsuccessful login",
+    "previous login",
+    "failed login",
+    "failed logins",
+    "letzter login",
+    "letzte anmeldung",
+    "dernière connexion",
+    "dernier login",
+    "último inicio de sesión",
+    "último acceso",
+    "ultimo accesso",
+    "ultimo login",
+    "último login",
+    "laatste login",
+    "последний вход",
+    "[sudo]",
+    "root password for",
+    "enable password",
+    "dialup password",
+    "dial-up password",
+    "dial-in password",
+    "modem password",
+    "system password",
+    "and password",
+    "or password",
+    "name/password",
+    "forgot",
+    "forgotten",
+    "lost",
+];
+
+/// The host says no.
+const REFUSED: &[&str] = &[
+    "login incorrect",
+    "login failed",
+    "login failure",
+    "login invalid",
+    "login denied",
+    "login refused",
+    "login not allowed",
+    "logins are not allowed",
+    "logins are disabled",
+    "incorrect login",
+    "invalid login",
+    "bad login",
+    "illegal login",
+    "login error",
+    "you entered an invalid login name or password",
+    "logon failure",
+    "logon failed",
+    "authentication failure",
+    "authentication failed",
+    "authentication failures",
+    "authentication error",
+    "authorization failure",
+    "permission denied",
+    "access denied",
+    "access is denied",
+    "access not permitted",
+    "not permitted to log in",
+    "not allowed to log in",
+    "not authorized",
+    "invalid password",
+    "incorrect password",
+    "password incorrect",
+    "bad password",
+    "wrong password",
+    "password invalid",
+    "invalid username",
+    "invalid user name",
+    "invalid user",
+    "unknown user",
+    "unknown login",
+    "no such user",
+    "unknown userid",
+    "bad user",
+    "username/password incorrect",
+    "name/password",
+    "user validation error",
+    "account has expired",
+    "account is expired",
+    "account expired",
+    "account is locked",
+    "account locked",
+    "account has been locked",
+    "account is disabled",
+    "account disabled",
+    "account has been disabled",
+    "account is currently not available",
+    "account not available",
+    "too many failed",
+    "too many login",
+    "too many tries",
+    "too many attempts",
+    "maximum number of tries",
+    "no home directory",
+    "anmeldung fehlgeschlagen",
+    "login fehlgeschlagen",
+    "login falsch",
+    "falsches passwort",
+    "authentifizierung fehlgeschlagen",
+    "zugriff verweigert",
+    "keine berechtigung",
+    "fehler bei authentifizierung",
+    "échec d'authentification",
+    "échec de l'authentification",
+    "identifiant incorrect",
+    "identification incorrecte",
+    "login incorrect",
+    "mot de passe incorrect",
+    "accès refusé",
+    "permission non accordée",
+    "login incorrecto",
+    "nombre de usuario incorrecto",
+    "contraseña incorrecta",
+    "fallo de autenticación",
+    "acceso denegado",
+    "entrada incorrecta",
+    "login errato",
+    "login non corretto",
+    "autenticazione fallita",
+    "accesso negato",
+    "password errata",
+    "login incorreto",
+    "senha incorreta",
+    "falha de autenticação",
+    "falha na autenticação",
+    "acesso negado",
+    "aanmelden mislukt",
+    "onjuist wachtwoord",
+    "inloggen mislukt",
+    "toegang geweigerd",
+    "inloggningen misslyckades",
+    "felaktig inloggning",
+    "åtkomst nekad",
+    "niepoprawny login",
+    "błędne hasło",
+    "nieprawidłowe hasło",
+    "nesprávné přihlášení",
+    "chybné přihlášení",
+    "неверный пароль",
+    "неверный логин",
+    "вход неверен",
+    "ошибка входа",
+    "доступ запрещён",
+    "доступ запрещен",
+];
+
+/// The host wants another password first.
+const EXPIRED: &[&str] = &[
+    "password has expired",
+    "password is expired",
+    "password expired",
+    "password aged",
+    "password has aged",
+    "passwd has expired",
+    "required to change your password",
+    "must change your password",
+    "must change your passwd",
+    "need to change your password",
+    "choose a new password",
+    "choose a new one",
+    "change your password now",
+    "change your expired password",
+    "passwort ist abgelaufen",
+    "passwort abgelaufen",
+    "passwort sofort ändern",
+    "kennwort ist abgelaufen",
+    "mot de passe a expiré",
+    "mot de passe est expiré",
+    "changer votre mot de passe",
+    "contraseña ha caducado",
+    "contraseña ha expirado",
+    "debe cambiar su contraseña",
+    "password è scaduta",
+    "password scaduta",
+    "senha expirou",
+    "wachtwoord is verlopen",
+    "lösenord har gått ut",
+    "hasło wygasło",
+    "срок действия пароля истёк",
+];
+
+/// The host is busy, and says so.
+const WAIT: &[&str] = &[
+    "please wait",
+    "one moment",
+    "stand by",
+    "checking",
+    "verifying",
+    "authenticating",
+    "bitte warten",
+    "patientez",
+];
+
+/// Lines about logins of the past, or of the future.
+const HISTORY: &[&str] = &[
+    "last login",
+    "last failed login",
+    "last unsuccessful login",
+    "last successful login",
+    "since the last",
+    "since your last",
+    "since last",
+    "failed login attempt",
+    "failed login attempts",
+    "failures since",
+    "will expire",
+    "expires in",
+];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,287 @@
+//! Prompts and statements as real hosts write them, and lines that only look like them.
+
+use super::{Prompt, Statement, looks_like_question, prompt_look, statement_look};
+
+#[test]
+fn prompts_for_a_user_name_are_known() {
+    for line in [
+        "debian login: ",                                         // Debian, Ubuntu, most of Linux
+        "Ubuntu 24.04.1 LTS host ttyS0 host login: ",             // agetty with its issue on one line
+        "localhost.localdomain login:",                           // RHEL
+        "login: ",                                                // FreeBSD, NetBSD, OpenBSD, Solaris, HP-UX
+        "FreeBSD/amd64 (beastie) (ttyu0) login: ",                // FreeBSD
+        "beastie console login: ",                                // Solaris
+        "AIX Version 7 login: ",                                  // AIX
+        "IRIS login: ",                                           // IRIX
+        "SCO OpenServer(TM) Release 5 (scosysv) (tty1A) login: ", // SCO
+        "(none) login: ",                                         // BusyBox
+        "OpenWrt login: ",
+        "Username: ",       // VMS, Cisco
+        "Username:",        // Annex
+        "Enter username> ", // DECserver, Xyplex
+        "Username>",
+        "livingston login: ",       // Livingston PortMaster
+        "pm3 host login: ",         // the same behind a rotary
+        "Login:",                   // Ascend
+        "Login name: ",             // Shiva
+        "@ Userid: ",               // Shiva
+        "User ID: ",                // CompuServe
+        "User Name : ",             // Telebit NetBlazer
+        "Please login: ",           // Rockwell
+        "Please enter your name: ", // BBS
+        "Account: ",
+        "ACCOUNT NAME: ",
+        "LOGIN: ", // getty that takes us for an upper-case terminal
+        "ogin: ",  // the first letter was lost
+        "user: ",
+        "User Id:",
+        "Your name? ",
+        "Benutzername: ",
+        "rechner Anmeldung: ",
+        "Identifiant : ",
+        "Nom d'utilisateur : ",
+        "usuario: ",
+        "Nome utente:",
+        "Usuário:",
+        "Gebruikersnaam: ",
+        "Användarnamn: ",
+        "Käyttäjätunnus:",
+        "Имя пользователя: ",
+        "用户名：",
+    ] {
+        assert_eq!(prompt_look(line), Some(Prompt::User), "{line:?}");
+    }
+}
+
+#[test]
+fn prompts_for_the_password_are_known() {
+    for line in [
+        "Password: ",
+        "Password:", // the BSDs, Solaris
+        "password: ",
+        "PASSWORD:",
+        "Passwd:",
+        "mary's Password: ", // AIX
+        "mary@host's password: ",
+        "Password for mary@EXAMPLE.ORG: ", // Kerberos
+        "Password for mary on host: ",
+        "Enter password: ",
+        "Enter password> ", // DECserver
+        "Password? ",
+        "Password [mary]: ",
+        "Password (mary): ",
+        "Enter passphrase: ",
+        "Enter PASSCODE: ", // SecurID
+        "Passwort: ",
+        "Kennwort:",
+        "Passwort für mary: ",
+        "Mot de passe : ",
+        "Mot de passe de mary : ",
+        "Contraseña: ",
+        "Contrase\u{a4}a: ", // code page 850, read as Latin-1
+        "Contraseña para mary:",
+        "Parola d'ordine:",
+        "Senha: ",
+        "Wachtwoord: ",
+        "Lösenord: ",
+        "Hasło: ",
+        "Heslo:",
+        "Jelszó: ",
+        "Пароль: ",
+        "パスワード: ",
+        "密码：",
+        "assword: ",
+    ] {
+        assert_eq!(prompt_look(line), Some(Prompt::Password), "{line:?}");
+    }
+}
+
+#[test]
+fn a_password_to_be_changed_is_not_a_password_to_be_typed() {
+    for line in [
+        "New password: ",
+        "New UNIX password: ",
+        "(current) UNIX password: ",
+        "Current password: ",
+        "Current Password for mary: ",
+        "Old password:",
+        "mary's New password: ", // AIX
+        "mary's Old password: ",
+        "Retype password: ",
+        "Enter new password:",
+        "Verification: ", // VMS
+        "Neues Passwort: ",
+        "Neues Passwort für mary: ",
+        "Nouveau mot de passe : ",
+        "Nueva contraseña: ",
+    ] {
+        assert_eq!(prompt_look(line), Some(Prompt::ChangePassword), "{line:?}");
+    }
+}
+
+#[test]
+fn keys_pagers_and_terminal_types_are_known() {
+    for (line, prompt) in [
+        ("Please press Enter to activate this console. ", Prompt::PressReturn), // BusyBox askfirst
+        ("Press RETURN to continue", Prompt::PressReturn),
+        ("Press any key to continue ...", Prompt::PressReturn),
+        ("[Press <Enter>]", Prompt::PressReturn),
+        ("Hit return:", Prompt::PressReturn),
+        ("Bitte Eingabetaste drücken", Prompt::PressReturn),
+        ("Appuyez sur Entrée pour continuer", Prompt::PressReturn),
+        ("--More--", Prompt::More),
+        ("--More--(42%)", Prompt::More),
+        ("(END)", Prompt::PagerEnd),
+        ("TERM = (vt100) ", Prompt::TerminalType), // tset in a BSD .login
+        ("TERM = (unknown)", Prompt::TerminalType),
+        ("Terminal type? ", Prompt::TerminalType),
+        ("Terminal type? [unknown] ", Prompt::TerminalType),
+        ("Terminal type [vt100]: ", Prompt::TerminalType),
+        ("TERMINAL=", Prompt::TerminalType), // X.25 PADs
+    ] {
+        assert_eq!(prompt_look(line), Some(prompt), "{line:?}");
+    }
+}
+
+#[test]
+fn shell_prompts_of_many_looks_are_known() {
+    for line in [
+        "$ ",
+        "# ",
+        "% ",
+        "mary@host:~$ ",    // Debian
+        "[mary@host ~]$ ",  // RHEL
+        "mary@host:~> ",    // SuSE
+        "-bash-4.2$ ",      // no profile
+        "sh-5.1# ",         //
+        "~ # ",             // BusyBox
+        "root@OpenWrt:/# ", // OpenWrt
+        "host% ",           // csh
+        "host:/home/mary % ",
+        "mary@beastie:~ $ ",
+        "$",
+        "mary@host ~> ", // fish
+        "mary ❯ ",
+        "➜  ~ ",
+        "➜  ~ git:(main) ✗ ",
+        "λ ",
+        "Router>", // Cisco
+        "Local> ", // DECserver
+    ] {
+        assert_eq!(prompt_look(line), Some(Prompt::Shell), "{line:?}");
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_prompt_is_none() {
+    for line in [
+        "",
+        "Last login: ",
+        "Last failed login: ",
+        "Letzte Anmeldung: ",
+        "Dernière connexion : ",
+        "Last login: Tue Mar  3 09:14:02 2026 from",
+        "Your login is monitored",
+        "Enter your user name and password:",
+        "Forgot your password?",
+        "[sudo] password for mary: ",
+        "Give root password for maintenance: ",
+        "Dialup Password: ",
+        "Password will be asked for: ",
+        "Host name: ",
+        "Filename: ",
+        "lo?in: ",
+        "Passwo?d: ",
+        "mylogin.example.org",
+        "blogin: ",
+        "Loading 42%",
+        "100%",
+        "host 1% ", // a csh prompt with history number cannot be told from progress
+        "##########",
+        "$$$$",
+        "----->",
+        "Connecting to host ...",
+        "Are you sure you want to continue connecting (yes/no/[fingerprint])? ",
+        "Choose (1-5): ",
+    ] {
+        assert_eq!(prompt_look(line), None, "{line:?}");
+    }
+    let long = format!("{} login:", "x".repeat(1000));
+    assert_eq!(prompt_look(&long), None);
+}
+
+#[test]
+fn refusals_are_known() {
+    for line in [
+        "Login incorrect",
+        "Login incorrect.",
+        "login: Login incorrect",
+        "Sorry, login failed.",
+        "% Login invalid",            // Cisco
+        "% Authentication failed.",   // Cisco
+        "User authorization failure", // VMS
+        "Authentication failure",
+        "Permission denied, please try again.",
+        "Access denied",
+        "Invalid login/password",
+        "You entered an invalid login name or password.", // AIX
+        "Invalid login.",
+        "Incorrect password",
+        "Wrong password",
+        "Unknown user",
+        "Username/Password Incorrect", // Annex
+        "Your account has expired; please contact your system administrator",
+        "Account locked due to 5 failed logins",
+        "This account is currently not available.",
+        "Maximum number of tries exceeded (3)",
+        "Too many login failures",
+        "Anmeldung fehlgeschlagen",
+        "Mot de passe incorrect",
+        "Login incorrecto",
+        "Contraseña incorrecta",
+        "Неверный пароль",
+    ] {
+        assert_eq!(statement_look(line), Some(Statement::Refused), "{line:?}");
+    }
+}
+
+#[test]
+fn expired_passwords_are_known_and_are_no_refusal() {
+    for line in [
+        "WARNING: Your password has expired.",
+        "You are required to change your password immediately (administrator enforced).",
+        "You are required to change your password immediately (password expired)",
+        "Your password has expired. Choose a new one.", // Solaris
+        "You must change your password now and login again!",
+        "[compat]: 3004-610 You are required to change your password.", // AIX
+        "Your password has expired; you must set a new password to log in", // VMS
+        "Ihr Passwort ist abgelaufen.",
+    ] {
+        assert_eq!(statement_look(line), Some(Statement::Expired), "{line:?}");
+    }
+}
+
+#[test]
+fn news_of_the_day_states_nothing_about_this_login() {
+    for line in [
+        "Last login: Tue Mar  3 09:14:02 2026 from 192.0.2.7",
+        "Last failed login: Tue Mar  3 09:14:02 2026 on ttyS0",
+        "There were 3 failed login attempts since the last successful login.",
+        "1 unsuccessful login attempt since last login.",
+        "Warning: your password will expire in 5 days",
+        "You have mail.",
+        "You have new mail in /var/mail/mary",
+        "Use of this system is monitored; enter no Password: you do not own.",
+        "Linux host 6.1.0 #1 SMP x86_64 GNU/Linux",
+        "Welcome to the field station.",
+    ] {
+        assert_eq!(statement_look(line), None, "{line:?}");
+    }
+    assert_eq!(statement_look("Please wait: checking for disk quotas"), Some(Statement::Wait));
+}
+
+#[test]
+fn a_damaged_prompt_still_looks_like_a_question() {
+    assert!(looks_like_question("lo?in: "));
+    assert!(!looks_like_question("Welcome to"));
+}
