@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::modem::Profile;
+use crate::modem::{self, Profile};
 
 mod password;
 pub use password::PasswordSource;
@@ -348,7 +348,7 @@ fn check_modem(raw: &LineToml, kind: &LineKind, place: &Place<'_>) -> Result<Opt
     }
     Profile::builtin(name).map(Some).ok_or_else(|| {
         let span = raw.modem.as_ref().map_or(0..0, Spanned::span);
-        place.wrong(span, format!("no modem profile is called {name:?}; there are {}", Profile::names().join(", ")))
+        place.wrong(span, format!("no modem profile is called {name:?}; there are {}", Profile::names().collect::<Vec<_>>().join(", ")))
     })
 }
 
@@ -390,11 +390,10 @@ fn check_account(
     {
         return Err(place.wrong(mailbox.span(), "`mailbox` is not a path; leave it out for the host's $MAIL".to_owned()));
     }
-    if let Some(phone) = raw.phone.as_ref() {
+    for profile in names.iter().filter_map(|name| lines.get(name)?.modem.as_ref()) {
         for number in &phones {
-            if let Err(bad) = crate::modem::check_number(number) {
-                return Err(place.wrong(phone.span(), format!("{bad}")));
-            }
+            let span = raw.phone.as_ref().map_or(0..0, Spanned::span);
+            modem::check_number(profile, number).map_err(|bad| place.wrong(span, bad.to_string()))?;
         }
     }
     if let Some(source) = &raw.password {

@@ -89,7 +89,11 @@ fn carrier_lost_half_way_is_75_and_the_next_call_brings_the_rest_only() {
         second.ended(0, "done");
         assert_eq!(home.mail(), messages(&mailbox), "by {transfer}");
         let whole = if transfer == "text" { mailbox.len() * 4 / 3 } else { mailbox.len() } as u64;
-        assert!(second.number("bytes_down") < whole * 3 / 4, "the first half was carried again: {}", second.out);
+        assert!(
+            second.number("bytes_down") < whole * 3 / 4,
+            "the first half was carried again: {}",
+            second.out
+        );
         let third = home.fetch();
         third.ended(0, "done");
         assert_eq!(third.number("messages_new"), 0);
@@ -119,7 +123,9 @@ fn noise_on_the_line_harms_no_mail() {
 fn a_wrong_password_is_77_and_is_shown_nowhere() {
     let (sim, path, _dir) = host(&sample(), &[]);
     let home = Home::new(&sim.device, "mary", &path, "");
-    let ran = Ran::new(home.command(&["-vv", "fetch", "--json"]).env("TEST_PASSWORD", "wr0ng-secret").output().unwrap());
+    let ran = Ran::new(
+        home.command(&["-vv", "fetch", "--json"]).env("TEST_PASSWORD", "wr0ng-secret").output().unwrap(),
+    );
     ran.ended(77, "login-refused");
     assert!(!ran.err.contains("wr0ng-secret") && !ran.out.contains("wr0ng-secret"), "{}", ran.err);
     sim.on_hook_after(1);
@@ -170,12 +176,8 @@ fn a_signal_in_mid_transfer_hangs_up_and_keeps_the_part() {
         let mailbox = sample();
         let (sim, path, _dir) = host(&mailbox, &["--bps", "19200"]);
         let home = Home::new(&sim.device, "mary", &path, "");
-        let mut child = home
-            .command(&["fetch", "home"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            home.command(&["fetch", "home"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut err = child.stderr.take().unwrap();
         let mut said = Vec::new();
         while !String::from_utf8_lossy(&said).contains(" bytes\n") {
@@ -242,7 +244,7 @@ fn list_shows_what_is_there_and_show_prints_it() {
     assert!(shown.out.contains("Subject:"), "{}", shown.out);
     let raw = home.run(&["show", "1", "--raw"]);
     assert!(messages(&mailbox).contains(&raw.out.into_bytes()));
-    assert_eq!(home.run(&["show", "999"]).code, 78);
+    assert_eq!(home.run(&["show", "999"]).code, 64);
 }
 
 #[test]

@@ -45,7 +45,10 @@ impl User {
     fn home(&self, sim: &Sim, more: &str) -> Home {
         Home::with_line(
             &format!("kind = \"serial\"\ndevice = {:?}\nspeed = 57600\n", sim.device.display().to_string()),
-            &format!("phone = \"555 1212\"\nuser = {:?}\npassword = {{ env = \"TEST_PASSWORD\" }}\n{more}", self.name),
+            &format!(
+                "phone = \"555 1212\"\nuser = {:?}\npassword = {{ env = \"TEST_PASSWORD\" }}\n{more}",
+                self.name
+            ),
         )
     }
 }
@@ -86,7 +89,15 @@ fn asterix_comes_home_at_57600_once_and_then_only_what_is_new() {
 
 #[test]
 fn every_login_shell_is_good_enough() {
-    let shells = ["/bin/dash", "/bin/bash", "/bin/tcsh", "/bin/busybox-sh", "/usr/bin/zsh", "/usr/bin/fish", "/usr/bin/mksh"];
+    let shells = [
+        "/bin/dash",
+        "/bin/bash",
+        "/bin/tcsh",
+        "/bin/busybox-sh",
+        "/usr/bin/zsh",
+        "/usr/bin/fish",
+        "/usr/bin/mksh",
+    ];
     for (n, shell) in shells.iter().enumerate() {
         let shell = if *shell == "/bin/busybox-sh" {
             if !have("busybox") {

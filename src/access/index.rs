@@ -3,8 +3,6 @@
 //! awk on the host reads the headers, so that bodies are not carried to show a list. The text of a
 //! header comes as it stands; decoding and making it safe for a terminal are done here.
 
-use super::survey::Location;
-
 /// One message as the host lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -22,9 +20,9 @@ pub struct Entry {
     pub subject: Vec<u8>,
 }
 
-/// The command for a host that has awk.
-pub fn command(location: &Location) -> String {
-    format!("{};LC_ALL=C awk '{INDEX_AWK}' <\"$f\"", location.assign())
+/// The command for a host that has awk; `path` is a word of sh.
+pub fn command(path: &str) -> String {
+    format!("LC_ALL=C awk '{INDEX_AWK}' <{path}")
 }
 
 /// Reads the reply; lines that are none of ours are an error, told with the line.
@@ -71,7 +69,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("box");
         std::fs::write(&path, mailbox).unwrap();
-        let command = command(&Location::Path(path.display().to_string())).replace(" awk ", awk);
+        let command = command(path.to_str().unwrap()).replace(" awk ", awk);
         let output = std::process::Command::new("sh").arg("-c").arg(command).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         parse(&output.stdout).unwrap()

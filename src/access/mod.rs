@@ -4,4 +4,4 @@
 pub mod index;
 pub mod survey;
 
-pub use survey::{DigestTool, Location, Proof, Survey};
+pub use survey::{DigestTool, HeadTool, Location, Proof, Survey, Tools};

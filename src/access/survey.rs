@@ -5,7 +5,8 @@
 
 use std::fmt::Write;
 
-use crate::shell::quote;
+use crate::shell::HostFacts;
+use crate::shell::quote::{quote, quote_path};
 
 /// Where the mailbox is on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,18 +31,19 @@ impl Location {
         }
     }
 
-    /// A shell word or two that sets `f` to the path.
-    pub fn assign(&self) -> String {
-        match self {
-            // Debian has both spools, the BSDs /var/mail, old systems /var/spool/mail.
-            Self::Default => "u=${LOGNAME:-${USER:-$(id -un)}};f=${MAIL:-/var/mail/$u};\
-                              [ -n \"$MAIL\" ]||[ -d /var/mail ]||f=/var/spool/mail/$u"
-                .to_owned(),
-            Self::Path(path) => match path.strip_prefix("~/") {
-                Some(rest) => format!("f=$HOME/{}", quote(rest.as_bytes())),
-                None if path.starts_with('-') => format!("f=./{}", quote(path.as_bytes())),
-                None => format!("f={}", quote(path.as_bytes())),
+    /// One word of sh that names the file, on a host with these facts.
+    pub fn word(&self, facts: &HostFacts) -> String {
+        match (self, &facts.mail) {
+            (Self::Path(path), _) => match path.strip_prefix("~/") {
+                Some(rest) => format!("\"$HOME\"/{}", quote(rest.as_bytes())),
+                None => quote_path(path.as_bytes()),
             },
+            (Self::Default, Some(mail)) => quote_path(mail),
+            (Self::Default, None) => {
+                // Debian and the BSDs have /var/mail, older systems /var/spool/mail.
+                let user = quote(facts.logname.as_deref().unwrap_or(b"root"));
+                format!("\"$(for d in /var/mail /var/spool/mail;do [ -d $d ]&&break;done;echo $d/{user})\"")
+            }
         }
     }
 }
@@ -136,9 +138,9 @@ pub struct Proof {
 }
 
 impl Survey {
-    /// The command: asks for the size and for a digest at each of `lengths`.
-    pub fn command(location: &Location, tools: Tools, lengths: &[u64]) -> String {
-        let mut command = location.assign();
+    /// The command for the file that `path`, a word of sh, names: asks for the size and for a digest at each of `lengths`.
+    pub fn command(path: &str, tools: Tools, lengths: &[u64]) -> String {
+        let mut command = format!("f={path}");
         command.push_str(
             ";if [ -d \"$f\" ];then echo d;elif [ ! -e \"$f\" ];then case $f in */*)d=${f%/*};;*)d=.;;esac;\
              [ -d \"${d:-/}\" ]&&echo e||echo n;\
@@ -200,15 +202,14 @@ mod tests {
         for name in ["plain", "two words", "it's", "$(reboot)", "new\nline", "-n"] {
             let path = dir.path().join(name);
             std::fs::write(&path, "From here on\n").unwrap();
-            let location = Location::Path(path.display().to_string());
+            let path = quote_path(path.to_str().unwrap().as_bytes());
             for tools in [TOOLS, Tools { head: HeadTool::Dd, ..TOOLS }] {
-                let survey = ask(&Survey::command(&location, tools, &[4, 13, 14]));
-                let proofs = vec![
-                    Proof { length: 4, digest: "3567622702".into() },
-                    Proof { length: 13, digest: "3379154653".into() },
-                ];
-                let Survey::There { size, proofs: given, locked } = survey else { panic!("{survey:?}") };
-                assert_eq!((size, given.len(), locked), (13, proofs.len(), false));
+                let survey = ask(&Survey::command(&path, tools, &[4, 13, 14]));
+                let Survey::There { size, proofs, locked } = survey else { panic!("{survey:?}") };
+                assert_eq!((size, locked), (13, false));
+                // `printf From | cksum`; and it is not as long as 14.
+                assert_eq!(proofs[0], Proof { length: 4, digest: "1683379253".into() });
+                assert_eq!(proofs.iter().map(|proof| proof.length).collect::<Vec<_>>(), [4, 13]);
             }
         }
     }
@@ -218,7 +219,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("box");
         std::fs::write(&path, vec![b'x'; 200_000]).unwrap();
-        let location = Location::Path(path.display().to_string());
+        let location = quote_path(path.to_str().unwrap().as_bytes());
         let lengths = [0, 1, 65_536, 65_537, 131_072, 200_000];
         let with = |head| ask(&Survey::command(&location, Tools { head, ..TOOLS }, &lengths));
         assert_eq!(with(HeadTool::HeadC), with(HeadTool::Dd));
@@ -227,7 +228,7 @@ mod tests {
     #[test]
     fn what_is_no_mailbox_is_told_apart() {
         let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| Location::Path(dir.path().join(name).display().to_string());
+        let at = |name: &str| quote_path(dir.path().join(name).to_str().unwrap().as_bytes());
         let ask = |name: &str| ask(&Survey::command(&at(name), TOOLS, &[]));
         assert_eq!(ask(""), Survey::NotAFile);
         assert_eq!(ask("none-yet"), Survey::Empty);
@@ -241,7 +242,7 @@ mod tests {
     fn the_home_directory_is_the_host_s() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("my mail"), "xyz").unwrap();
-        let command = Survey::command(&Location::new(Some("~/my mail")), TOOLS, &[]);
+        let command = Survey::command(&Location::new(Some("~/my mail")).word(&HostFacts::default()), TOOLS, &[]);
         let survey = ask(&format!("HOME={};{command}", quote(dir.path().to_str().unwrap().as_bytes())));
         assert_eq!(survey, Survey::There { size: 3, proofs: vec![], locked: false });
     }

@@ -9,6 +9,7 @@ use crate::session::Ending;
 pub fn code(ending: Ending) -> u8 {
     match ending {
         Ending::Done => 0,
+        Ending::Usage => EX_USAGE,
         Ending::BadData => EX_DATAERR,
         Ending::NoSuchPort | Ending::ModemSilent => EX_UNAVAILABLE,
         Ending::Bug => EX_SOFTWARE,
@@ -34,7 +35,7 @@ pub fn code(ending: Ending) -> u8 {
 /// What to do next, in a sentence; `None` where the message says it all.
 pub fn advice(ending: Ending) -> Option<&'static str> {
     match ending {
-        Ending::Done | Ending::Bug => None,
+        Ending::Done | Ending::Usage | Ending::Bug => None,
         Ending::BadData => Some("look at the file on the host: is it the mailbox you meant?"),
         Ending::NoSuchPort => Some("check the cable and `device` in the configuration (ls /dev/tty*)"),
         Ending::ModemSilent => Some("check that the modem is on and cabled, and `speed` in the configuration"),

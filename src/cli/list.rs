@@ -6,7 +6,7 @@ use super::fetch::{prepare, with_call};
 use super::{Global, accounts_of};
 use crate::access::Location;
 use crate::mailbox::display::{self, Row};
-use crate::mailbox::message;
+use crate::mailbox::message::Summary;
 use crate::session::list::{Listed, list};
 use crate::session::{Ending, Failure};
 
@@ -23,9 +23,9 @@ struct Line<'a> {
     account: &'a str,
     number: u64,
     bytes: u64,
-    from: String,
-    date: String,
-    subject: String,
+    from: &'a str,
+    date: &'a str,
+    subject: &'a str,
     state: &'static str,
 }
 
@@ -44,34 +44,40 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
 
 /// A table as wide as the terminal, or one JSON object a message.
 pub(super) fn print(global: &Global, account: &str, listed: &[Listed]) {
+    let columns = super::columns();
     if listed.is_empty() && !global.json {
         println!("{account}: no mail");
     }
+    if !listed.is_empty() && !global.json {
+        println!("{}", display::list_heading(columns));
+    }
+    let zone = jiff::tz::TimeZone::system();
     for message in listed {
         let entry = &message.entry;
-        let text = |raw: &[u8]| message::decode_header(raw);
+        let head = [b"From: ", &entry.from[..], b"\nDate: ", &entry.date, b"\nSubject: ", &entry.subject, b"\n\n"].concat();
+        let summary = Summary::read(&head, entry.length);
         let state = if message.here { "here" } else { "new" };
         if global.json {
             let line = Line {
                 account,
                 number: entry.number,
                 bytes: entry.length,
-                from: text(&entry.from),
-                date: text(&entry.date),
-                subject: text(&entry.subject),
+                from: &summary.from,
+                date: &summary.date,
+                subject: &summary.subject,
                 state,
             };
             println!("{}", serde_json::to_string(&line).unwrap_or_default()); // texts and numbers: cannot fail
         } else {
             let row = Row {
                 number: entry.number,
-                date: &text(&entry.date),
-                from: &text(&entry.from),
+                date: &display::day(summary.sent, &zone),
+                sender: summary.sender(),
                 size: entry.length,
-                subject: &text(&entry.subject),
                 state,
+                subject: &summary.subject,
             };
-            println!("{}", display::list_row(&row, display::terminal_width()));
+            println!("{}", display::list_row(&row, columns));
         }
     }
 }

@@ -30,7 +30,7 @@ pub struct Cli {
     command: Command,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 struct Global {
     /// Configuration file [default: ~/.config/mailcall/config.toml]
     ///
@@ -140,6 +140,11 @@ fn accounts_of(config: &Config, named: &[String]) -> Result<Vec<String>, Failure
     }
 }
 
+/// How wide the terminal is; what is piped on is made for one of the usual width.
+fn columns() -> usize {
+    terminal_size::terminal_size().map_or(COLUMNS_DEFAULT, |(width, _)| width.0.into())
+}
+
 fn config_failure(error: ConfigError) -> Failure {
     Failure::new(Ending::Config, Stage::Preparing, error)
 }
@@ -150,3 +155,6 @@ Configuration:           docs/configuration.md
 Exit codes:              0 done, 64 usage, 65 bad data, 69 no such port or
                          modem silent, 74 local disk, 75 try again later,
                          76 host misbehaved, 77 refused, 78 configuration";
+
+/// Columns of a terminal that does not say how wide it is.
+const COLUMNS_DEFAULT: usize = 80;

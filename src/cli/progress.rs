@@ -44,11 +44,6 @@ impl Display {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).show(progress);
     }
 
-    /// A line of its own, above the bar.
-    pub(super) fn line(&self, text: &str) {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner).line(text);
-    }
-
     /// Takes the bar off the screen.
     pub(super) fn finish(&self) {
         if let Shown::Bar { bar, .. } = &*self.shown.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -101,7 +96,7 @@ impl Shown {
     }
 
     fn line(&self, text: &str) {
-        let text = crate::mailbox::display::safe(text);
+        let text = crate::mailbox::display::safe_line(text);
         match self {
             Self::Nothing => {}
             Self::Bar { bar, account } => bar.suspend(|| eprintln!("{account}: {text}")),

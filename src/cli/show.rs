@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::fetch::open_store;
 use super::{Global, accounts_of, config_failure};
-use crate::mailbox::message::{self, RenderOptions};
+use crate::mailbox::message::{self, Headers, RenderOptions};
 use crate::session::fetch::store_failure;
 use crate::session::{Ending, Failure, Stage};
 
@@ -28,27 +28,20 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
         [account, number] => (Some(account.clone()), number),
         _ => (None, &args.which[0]), // clap takes one or two
     };
-    let number: u64 = number.parse().map_err(|_| {
-        Failure::new(Ending::Config, Stage::Preparing, format!("{number:?} is no message number; see: mailcall list"))
+    let number: usize = number.parse().map_err(|_| {
+        Failure::new(Ending::Usage, Stage::Preparing, format!("{number:?} is no message number; see: mailcall list"))
     })?;
     let config = global.read_config()?;
     let names = accounts_of(&config, account.as_slice())?;
     let name = &names[0]; // there is one, or `accounts_of` has said so
     let account = config.account(name).map_err(config_failure)?;
     let store = open_store(global, account, name)?;
-    let raw = store.read(number).map_err(|error| store_failure(Stage::Preparing, &error))?.ok_or_else(|| {
-        let count = store.messages().len();
-        Failure::new(
-            Ending::NoMailbox,
-            Stage::Preparing,
-            format!("message {number} is not here; {count} messages of this mailbox were fetched"),
-        )
-    })?;
+    let raw = store.read(number).map_err(|error| store_failure(Stage::Preparing, &error))?;
     let printed = if args.raw {
         raw
     } else {
-        let options = RenderOptions { all_headers: args.headers, ..RenderOptions::default() };
-        message::render(&raw, &options).into_bytes()
+        let headers = if args.headers { Headers::All } else { Headers::Brief };
+        message::render(&raw, RenderOptions { width: Some(super::columns()), headers }).into_bytes()
     };
     // A reader that closes the pipe (head, a pager) has seen what it wanted.
     let _ = std::io::stdout().write_all(&printed);

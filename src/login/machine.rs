@@ -201,8 +201,9 @@ impl Machine for Login {
         if self.state == State::Over {
             return;
         }
-        let open = self.text.open_line();
-        self.note_line(&open);
+        if let Some(line) = self.text.feed(b'\n').line {
+            self.note_line(&line); // what stood unfinished is the last line now
+        }
         match self.statement(usize::MAX) {
             Some((Statement::Expired, _)) if self.state != State::FirstPrompt => self.act(now, Act::Expired),
             Some((Statement::Refused, _)) if self.state != State::FirstPrompt => self.act(now, Act::Refused),

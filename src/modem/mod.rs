@@ -20,5 +20,5 @@ mod scripted;
 pub use codec::{ConnectInfo, Response};
 pub use dial::{Dial, DialError, DialEvent};
 pub use hangup::{HangUp, HangUpError, HangUpEvent, HungUp};
-pub use number::BadNumber;
+pub use number::{BadNumber, check_number};
 pub use profile::{Profile, ProfileError};

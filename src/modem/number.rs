@@ -29,6 +29,11 @@ pub enum BadNumber {
     NoDialling(String),
 }
 
+/// Whether the number can be dialled with this profile.
+pub fn check_number(profile: &Profile, number: &str) -> Result<(), BadNumber> {
+    dial_string(profile, number).map(|_| ())
+}
+
 /// The number as the modem is given it: decoration stripped, dial modifiers kept (V.250 §6.3.1).
 pub(super) fn dial_string(profile: &Profile, number: &str) -> Result<String, BadNumber> {
     let Some(template) = &profile.dial else {

@@ -12,12 +12,14 @@ use super::link::{LineEnd, Link};
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{AccountConfig, Config, Flow, LineConfig, LineKind};
-use crate::line::{self, Line, OpenError};
-use crate::login::{Credentials, Login, LoginError, LoginEvent};
+use crate::line::exec::{ExecError, ExecLine, ExecSettings};
+use crate::line::serial::{self, OpenError, SerialLine, SerialSettings};
+use crate::line::Line;
+use crate::login::{Credentials, Login, LoginError, LoginLimits};
 use crate::machine::Machine;
 use crate::modem::{Dial, DialError, DialEvent, HangUp, Profile};
 use crate::secret::Secret;
-use crate::shell::{HostFacts, Open, Shell, ShellError};
+use crate::shell::{HostFacts, Open, OpenOptions, Reply, Shell, ShellError};
 
 /// Everything a call needs to know before it begins.
 #[derive(Debug)]
@@ -86,7 +88,7 @@ impl Session<'_> {
     }
 
     /// Runs one command and gives what it printed and how it ended.
-    pub async fn run(&mut self, command: &str, stage: Stage) -> Result<crate::shell::Reply, Failure> {
+    pub async fn run(&mut self, command: &str, stage: Stage) -> Result<Reply, Failure> {
         let mut run = self.shell.run(command, RUN_WAIT);
         let outcome = self.link.drive(&mut run, |_, _| Ok::<_, Failure>(())).await?;
         outcome.map_err(|error| shell_failure(stage, &error, self.link))
@@ -145,8 +147,10 @@ pub async fn call<T>(
     };
     if let Some(profile) = &profile {
         watch(Progress::Stage(Stage::HangingUp, String::new()));
+        // A dial that failed or was broken off half-way may have connected all the same.
+        let in_call = carrier_since.is_some() || matches!(&went, Err(failure) if failure.ending == Ending::Interrupted);
         let hung_up = tokio::select! {
-            hung_up = hang_up(&mut link, profile) => hung_up,
+            hung_up = hang_up(&mut link, profile, in_call) => hung_up,
             signal = interrupted() => Err(format!("{signal} came while hanging up")),
         };
         if let Err(why) = hung_up {
@@ -170,33 +174,42 @@ fn open_first_free(
         watch(Progress::Stage(Stage::Opening, name.clone()));
         match open(config) {
             Ok(line) => return Ok((Link::new(line, transcript), config.modem.clone())),
-            Err(error @ OpenError::Locked { .. }) => locked = Some(error),
-            Err(error) => {
-                let ending = match &error {
-                    OpenError::NoPermission { .. } => Ending::NoPermission,
-                    _ => Ending::NoSuchPort,
-                };
-                return Err(Failure::new(ending, Stage::Opening, error));
-            }
+            Err(failure) if failure.ending == Ending::PortLocked => locked = Some(failure),
+            Err(failure) => return Err(failure),
         }
     }
-    let message = locked.map_or_else(|| "the account names no line".to_owned(), |error| error.to_string());
-    Err(Failure::new(Ending::PortLocked, Stage::Opening, message))
+    Err(locked.unwrap_or_else(|| Failure::new(Ending::Config, Stage::Opening, "the account names no line")))
 }
 
-fn open(config: &LineConfig) -> Result<Box<dyn Line>, OpenError> {
+fn open(config: &LineConfig) -> Result<Box<dyn Line>, Failure> {
     match &config.kind {
         LineKind::Serial { device, speed, flow } => {
             let flow = match flow {
-                Flow::RtsCts => line::serial::Flow::RtsCts,
-                Flow::XonXoff => line::serial::Flow::XonXoff,
-                Flow::None => line::serial::Flow::None,
+                Flow::RtsCts => serial::Flow::RtsCts,
+                Flow::XonXoff => serial::Flow::XonXoff,
+                Flow::None => serial::Flow::None,
             };
-            let settings = line::serial::SerialSettings { device: device.clone(), speed: *speed, flow };
-            Ok(Box::new(line::serial::SerialLine::open(&settings)?))
+            let settings = SerialSettings { device: device.clone(), speed: *speed, flow };
+            Ok(Box::new(SerialLine::open(settings).map_err(|error| open_failure(&error))?))
         }
-        LineKind::Exec { command } => Ok(Box::new(line::exec::ExecLine::spawn(command)?)),
+        LineKind::Exec { command } => {
+            let spawned = ExecLine::spawn(&ExecSettings::new(command));
+            Ok(Box::new(spawned.map_err(|error: ExecError| Failure::new(Ending::NoSuchPort, Stage::Opening, error))?))
+        }
     }
+}
+
+fn open_failure(error: &OpenError) -> Failure {
+    let ending = match error {
+        OpenError::Locked { .. } => Ending::PortLocked,
+        OpenError::NoPermission { .. } => Ending::NoPermission,
+        OpenError::Settings { .. } => Ending::Config,
+        OpenError::NoSuchDevice { .. }
+        | OpenError::NotSerial { .. }
+        | OpenError::NoHardware { .. }
+        | OpenError::Io { .. } => Ending::NoSuchPort,
+    };
+    Failure::new(ending, Stage::Opening, error)
 }
 
 #[allow(clippy::too_many_arguments)] // the parts of one call, each borrowed for its length only
@@ -243,9 +256,12 @@ async fn dial(
         let outcome = link
             .drive(&mut dial, |_, event| {
                 match event {
-                    DialEvent::Dialling => report.dials += 1,
+                    DialEvent::Dialling(_) => report.dials += 1,
                     DialEvent::Note(note) => watch(Progress::Note(note)),
-                    _ => {}
+                    DialEvent::Awake | DialEvent::Ringing => {}
+                    DialEvent::HangingUpOldCall => {
+                        watch(Progress::Note("the modem was still on-line; hanging that call up first".to_owned()));
+                    }
                 }
                 Ok::<_, Failure>(())
             })
@@ -268,7 +284,7 @@ async fn dial(
 
 fn dial_failure(number: &str, error: &DialError, link: &Link) -> Failure {
     let ending = match error {
-        DialError::ModemSilent { .. } => Ending::ModemSilent,
+        DialError::ModemSilent | DialError::Garbled { .. } => Ending::ModemSilent,
         DialError::Busy => Ending::Busy,
         DialError::NoAnswer | DialError::TimedOut { .. } => Ending::NoAnswer,
         DialError::NoCarrier => Ending::NoCarrier,
@@ -289,40 +305,41 @@ async fn log_in(plan: &CallPlan, link: &mut Link, watch: Watch<'_>) -> Result<()
     if let Some(password) = &plan.password {
         link.transcript.hide(password.clone());
     }
-    let mut login = Login::new(Credentials { user: plan.account.user.clone(), password: plan.password.clone() });
-    let outcome = link
-        .drive(&mut login, |link, event| {
-            if let LoginEvent::Note(note) = event {
-                link.transcript.note(now(), &note);
-            }
-            Ok::<_, Failure>(())
-        })
-        .await?;
+    let credentials = Credentials { user: plan.account.user.clone(), password: plan.password.clone() };
+    let mut login = Login::new(credentials, LoginLimits::default());
+    // What it tells on the way stands in the transcript already.
+    let outcome = link.drive(&mut login, |_, _| Ok::<_, Failure>(())).await?;
     outcome.map(|_| ()).map_err(|error| {
         let ending = match &error {
             LoginError::Refused { .. } => Ending::LoginRefused,
             LoginError::Expired { .. } => Ending::LoginExpired,
-            LoginError::NoUser | LoginError::NoPassword => Ending::Config,
+            LoginError::NoUser { .. } | LoginError::NoPassword { .. } => Ending::Config,
             LoginError::CarrierLost { .. } => Ending::CarrierLost,
-            LoginError::NoPrompt { .. } => Ending::LoginTimeout,
+            LoginError::NoPrompt { .. } | LoginError::Garbled { .. } => Ending::LoginTimeout,
         };
         Failure::new(ending, Stage::LoggingIn, error)
     })
 }
 
 async fn open_shell(plan: &CallPlan, link: &mut Link) -> Result<Shell, Failure> {
-    let mut open = Open::new(plan.nonce);
+    let mut open = Open::new(plan.nonce, OpenOptions::default());
     let outcome = link.drive(&mut open, |_, _| Ok::<_, Failure>(())).await?;
     outcome.map_err(|error| shell_failure(Stage::Shell, &error, link))
 }
 
 fn shell_failure(stage: Stage, error: &ShellError, link: &Link) -> Failure {
     let ending = match (link.end(), error) {
-        (Some(_), _) | (None, ShellError::CarrierLost) => return line_failure(stage, link),
+        (Some(_), _) | (None, ShellError::CarrierLost { .. }) => return line_failure(stage, link),
         (None, ShellError::NotAShell { .. } | ShellError::Silent { .. }) if stage == Stage::Shell => Ending::LoginTimeout,
         (None, ShellError::HostLacks { .. }) => Ending::HostLacks,
         (None, ShellError::TooNoisy { .. }) => Ending::TransferFailed,
-        (None, _) => Ending::PeerMisbehaved,
+        (
+            None,
+            ShellError::NotAShell { .. }
+            | ShellError::Silent { .. }
+            | ShellError::ReplyTooLarge { .. }
+            | ShellError::CommandTooLong { .. },
+        ) => Ending::PeerMisbehaved,
     };
     Failure::new(ending, stage, error)
 }
@@ -344,12 +361,13 @@ impl Session<'_> {
 }
 
 /// Brings the modem on-hook. The port may have ended; then there is nothing to speak to.
-async fn hang_up(link: &mut Link, profile: &Profile) -> Result<(), String> {
+async fn hang_up(link: &mut Link, profile: &Profile, was_connected: bool) -> Result<(), String> {
     link.disconnected();
     if let Some(LineEnd::PortGone(why)) = link.end() {
         return Err(why.clone());
     }
-    let mut hang_up = HangUp::new(profile, link.leads_known());
+    let mut hang_up =
+        if was_connected { HangUp::new(profile, link.leads_known()) } else { HangUp::make_sure(profile) };
     let outcome = link.drive(&mut hang_up, |_, _| Ok::<_, std::convert::Infallible>(())).await;
     outcome.unwrap_or_else(|never| match never {}).map(|_| ()).map_err(|error| error.to_string())
 }

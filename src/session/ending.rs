@@ -8,6 +8,8 @@ use serde::Serialize;
 pub enum Ending {
     /// All that was asked for is done; there may have been no mail.
     Done,
+    /// The command line is wrong.
+    Usage,
     /// What was written cannot be read as what it should be: the mailbox is no mbox.
     BadData,
     /// The port is not there or cannot be opened.

@@ -4,15 +4,18 @@
 //! proven by a digest over the whole before a message is delivered. So a mailbox that changes under
 //! the call, or between two calls, never makes a torn or doubled message.
 
+use std::time::Duration;
+
 use super::call::Session;
 use super::{Ending, Failure, Progress, Stage};
-use crate::access::survey::{HeadTool, Tools};
-use crate::access::{DigestTool, Location, Proof, Survey};
+use crate::access::{DigestTool, HeadTool, Location, Proof, Survey, Tools};
 use crate::config::TransferChoice;
 use crate::shell::HostFacts;
-use crate::store::{PartEnd, PrefixDigest, Store, StoreError};
-use crate::transfer::text::{TextEvent, TextReceive};
-use crate::transfer::zmodem::{Receive, ReceiveEvent, ReceiveOptions, ZmodemError};
+use crate::shell::probe::Tool;
+use crate::mailbox::digest::PrefixDigest;
+use crate::store::{PartEnd, Store, StoreError};
+use crate::transfer::text::{TextError, TextEvent, TextReceive};
+use crate::transfer::zmodem::{Receive, ReceiveOptions, ZmodemError, ZmodemEvent};
 
 /// What a fetch did.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -45,15 +48,17 @@ pub async fn fetch(
         let Some((size, unchanged_part)) = survey(session, store, location, tools).await? else {
             return Ok(fetched); // no mail at all
         };
+        let mut tail = Tail::default();
         if size > store.part_end() {
-            carry(session, store, location, choice, size, &mut fetched).await?;
+            let carrying = Carrying { first: store.part_end(), size, location, tail: &mut tail, fetched: &mut fetched };
+            carry(session, store, choice, carrying).await?;
         } else if store.part_end() == store.known() {
             return Ok(fetched); // nothing new, and the survey has proven it
         }
         let proof = if size == store.part_end() && unchanged_part {
             Proved::Whole // the part was proven by the survey itself, and nothing was carried
         } else {
-            prove(session, store, location, tools, size).await?
+            prove(session, store, location, tools, size, tail.is_blank_line()).await?
         };
         let end = match proof {
             Proved::Whole => PartEnd::AllComplete,
@@ -67,15 +72,15 @@ pub async fn fetch(
         session.tell(Progress::Stage(Stage::Delivery, String::new()));
         match store.deliver(end) {
             Ok(delivered) => {
-                fetched.messages += delivered.messages;
+                fetched.messages += delivered.messages as u64;
                 fetched.bytes_mail += delivered.bytes;
-                fetched.known_before += delivered.skipped_as_known;
+                fetched.known_before += delivered.skipped_as_known as u64;
                 fetched.left = store.part_end() - store.known();
                 return Ok(fetched);
             }
             // The last message delivered had not been complete: the mailbox is read from its start,
             // and what is here already is known by its content.
-            Err(StoreError::NotAtFromLine { .. }) if store.known() > 0 => {
+            Err(StoreError::NoBoundary { .. }) if store.known() > 0 => {
                 session.tell(Progress::Note("the mailbox's messages have shifted; reading it again".to_owned()));
                 store.restart().map_err(|error| store_failure(Stage::Delivery, &error))?;
             }
@@ -100,7 +105,7 @@ async fn survey(
     let (known, part_end) = (store.known(), store.part_end());
     let mut lengths: Vec<u64> = [known, part_end].into_iter().filter(|&length| length > 0).collect();
     lengths.dedup();
-    let reply = session.run(&Survey::command(location, tools, &lengths), Stage::Survey).await?;
+    let reply = session.run(&Survey::command(&location.word(&session.facts), tools, &lengths), Stage::Survey).await?;
     let disk = |error: StoreError| store_failure(Stage::Survey, &error);
     let (size, proofs) = there(&reply.bytes, location)?.unwrap_or_default();
     let proven = |length, ours: &PrefixDigest| length == 0 || is_proven(&proofs, length, ours, tools.digest);
@@ -154,12 +159,12 @@ async fn prove(
     location: &Location,
     tools: Tools,
     size_before: u64,
+    ends_blank: bool,
 ) -> Result<Proved, Failure> {
     let end = store.part_end();
-    let reply = session.run(&Survey::command(location, tools, &[end]), Stage::Transfer).await?;
+    let reply = session.run(&Survey::command(&location.word(&session.facts), tools, &[end]), Stage::Transfer).await?;
     let Some(Survey::There { size, proofs, locked }) = Survey::parse(&reply.bytes) else { return Ok(Proved::Changed) };
     let same = is_proven(&proofs, end, store.part_digest(), tools.digest);
-    let ends_blank = store.part_ends_with_blank_line().map_err(|error| store_failure(Stage::Transfer, &error))?;
     Ok(match (same, ends_blank) {
         (false, _) => Proved::Changed,
         // Every mailer ends a message with a blank line (RFC 4155, appendix A).
@@ -169,43 +174,59 @@ async fn prove(
     })
 }
 
-/// Carries what is missing up to at least `size`.
+/// One round of carrying: from where, how far, and what is learnt on the way.
+struct Carrying<'a> {
+    /// Where it begins.
+    first: u64,
+    /// The mailbox's length when it was surveyed.
+    size: u64,
+    location: &'a Location,
+    tail: &'a mut Tail,
+    fetched: &'a mut Fetched,
+}
+
+/// The last bytes that came.
+#[derive(Debug, Default)]
+struct Tail(Vec<u8>);
+
+impl Tail {
+    fn push(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]);
+        self.0.drain(..self.0.len().saturating_sub(TAIL_BYTES));
+    }
+
+    fn is_blank_line(&self) -> bool {
+        self.0.ends_with(b"\n\n") || self.0.ends_with(b"\n\r\n")
+    }
+}
+
+/// Carries what is missing, at least up to the size surveyed.
 async fn carry(
     session: &mut Session<'_>,
     store: &mut Store,
-    location: &Location,
     choice: TransferChoice,
-    size: u64,
-    fetched: &mut Fetched,
+    mut carrying: Carrying<'_>,
 ) -> Result<(), Failure> {
-    let has_sz = session.facts.sz.is_some();
+    let has_sz = session.facts.zmodem_sender().is_some();
     let zmodem = match choice {
         TransferChoice::Zmodem if !has_sz => {
             let message = "the account says transfer = \"zmodem\", but the host has no sz";
             return Err(Failure::new(Ending::HostLacks, Stage::Transfer, message));
         }
         TransferChoice::Zmodem => true,
-        TransferChoice::Auto => has_sz && size <= ZMODEM_SIZE_MAX,
+        TransferChoice::Auto => has_sz && carrying.size <= ZMODEM_SIZE_MAX,
         TransferChoice::Text => false,
     };
-    let first = store.part_end();
     session.tell(Progress::Stage(Stage::Transfer, if zmodem { "ZMODEM" } else { "text" }.to_owned()));
-    session.tell(Progress::Bytes { done: 0, total: size - first });
-    let carried = if zmodem {
-        fetched.transfer = Some("zmodem");
-        match by_zmodem(session, store, location, size, fetched).await {
-            Err(failure) if choice == TransferChoice::Auto && failure.ending == Ending::TransferFailed => {
-                let note = format!("ZMODEM gave up ({}); going on as text", failure.message);
-                session.tell(Progress::Note(note));
-                fetched.transfer = Some("text");
-                by_text(session, store, location, size, fetched).await
-            }
-            ended => ended,
-        }
-    } else {
-        fetched.transfer = Some("text");
-        by_text(session, store, location, size, fetched).await
-    };
+    session.tell(Progress::Bytes { done: 0, total: carrying.size - carrying.first });
+    let mut carried = if zmodem { by_zmodem(session, store, &mut carrying).await } else { Ok(()) };
+    let gave_up = matches!(&carried, Err(failure) if failure.ending == Ending::TransferFailed);
+    if let (TransferChoice::Auto, true, Err(failure)) = (choice, gave_up, &carried) {
+        session.tell(Progress::Note(format!("ZMODEM gave up ({}); going on as text", failure.message)));
+    }
+    if !zmodem || choice == TransferChoice::Auto && gave_up {
+        carried = by_text(session, store, &mut carrying).await;
+    }
     // However it ended, what has come is kept.
     store.sync_part().map_err(|error| store_failure(Stage::Transfer, &error))?;
     carried
@@ -214,32 +235,29 @@ async fn carry(
 async fn by_zmodem(
     session: &mut Session<'_>,
     store: &mut Store,
-    location: &Location,
-    size: u64,
-    fetched: &mut Fetched,
+    carrying: &mut Carrying<'_>,
 ) -> Result<(), Failure> {
-    let first = store.part_end();
-    let sz = session.facts.sz.clone().unwrap_or_else(|| "sz".to_owned());
-    let options = ReceiveOptions { resume_at: first, ..ReceiveOptions::default() };
-    let command = format!("{};{sz} {} -- \"$f\" 2>/dev/null", location.assign(), options.sz_flags());
-    let mut start = session.shell.start(&command);
+    carrying.fetched.transfer = Some("zmodem");
+    let sz = session.facts.zmodem_sender().unwrap_or("sz");
+    let options = ReceiveOptions { resume_at: store.part_end(), ..ReceiveOptions::default() };
+    let flags = options.sz_flags(session.rate());
+    let command = format!("{sz} {flags} -- {}", carrying.location.word(&session.facts));
+    let mut start = session.shell.start(&command, START_WAIT);
     if let Err(error) = session.drive(&mut start).await {
         return Err(session.failure(Stage::Transfer, &error));
     }
     let mut receive = Receive::new(options);
     let outcome = session
-        .carry(&mut receive, |watch, event| {
-            if let ReceiveEvent::Data { offset, bytes } = event {
-                keep(store, watch, first, size, offset, &bytes)?;
-            }
-            Ok(())
+        .carry(&mut receive, |watch, event| match event {
+            ZmodemEvent::Data { offset, bytes } => keep(store, watch, carrying, offset, &bytes),
+            ZmodemEvent::Started { .. } => Ok(()),
         })
         .await?;
-    fetched.retries += receive.stats().errors;
-    if let Err(ZmodemError::CarrierLost) = &outcome {
+    carrying.fetched.retries += receive.received().stats.zrpos_sent.saturating_sub(1); // the first one begins
+    if let Err(ZmodemError::CarrierLost { .. }) = &outcome {
         return Err(session.carrier_lost(Stage::Transfer));
     }
-    let mut finish = session.shell.finish();
+    let mut finish = session.shell.finish(START_WAIT);
     let finished = session.drive(&mut finish).await;
     match (outcome, finished) {
         (Err(error), _) => Err(Failure::new(Ending::TransferFailed, Stage::Transfer, error)),
@@ -249,56 +267,60 @@ async fn by_zmodem(
     }
 }
 
-async fn by_text(
-    session: &mut Session<'_>,
-    store: &mut Store,
-    location: &Location,
-    size: u64,
-    fetched: &mut Fetched,
-) -> Result<(), Failure> {
-    let first = store.part_end();
-    let mut receive = TextReceive::new(&mut session.shell, &location.assign(), first, size);
+async fn by_text(session: &mut Session<'_>, store: &mut Store, carrying: &mut Carrying<'_>) -> Result<(), Failure> {
+    carrying.fetched.transfer = Some("text");
+    let path = carrying.location.word(&session.facts);
+    let mut receive = TextReceive::new(&mut session.shell, &path, store.part_end(), carrying.size);
     let outcome = session
         .carry(&mut receive, |watch, event| match event {
-            TextEvent::Data { offset, bytes } => keep(store, watch, first, size, offset, &bytes),
+            TextEvent::Data { offset, bytes } => keep(store, watch, carrying, offset, &bytes),
+            TextEvent::AskedAgain { frames } => {
+                carrying.fetched.retries += frames.max(1) as u64;
+                Ok(())
+            }
         })
         .await?;
-    fetched.retries += receive.stats().blocks_again;
-    outcome.map(|_| ()).map_err(|error| session.failure(Stage::Transfer, &error))
+    match outcome {
+        // What it had shown to be there is not: the proof that comes next says so too.
+        Ok(_) | Err(TextError::Changed { .. }) => Ok(()),
+        Err(TextError::Shell(error)) => Err(session.failure(Stage::Transfer, &error)),
+        Err(error @ TextError::Unreadable) => Err(Failure::new(Ending::NoPermission, Stage::Transfer, error)),
+        Err(error @ TextError::Cancelled) => Err(Failure::new(Ending::Interrupted, Stage::Transfer, error)),
+    }
 }
 
 /// Puts proven bytes into the part, on disk every now and then.
 fn keep(
     store: &mut Store,
     watch: &mut dyn FnMut(Progress),
-    first: u64,
-    size: u64,
+    carrying: &mut Carrying<'_>,
     offset: u64,
     bytes: &[u8],
 ) -> Result<(), Failure> {
     let before = store.part_end();
     store.append_part(offset, bytes).map_err(|error| store_failure(Stage::Transfer, &error))?;
+    carrying.tail.push(bytes);
     if before / SYNC_EVERY != store.part_end() / SYNC_EVERY {
         store.sync_part().map_err(|error| store_failure(Stage::Transfer, &error))?;
     }
-    let total = size.max(store.part_end()) - first;
-    watch(Progress::Bytes { done: store.part_end() - first, total });
+    let total = carrying.size.max(store.part_end()) - carrying.first;
+    watch(Progress::Bytes { done: store.part_end() - carrying.first, total });
     Ok(())
 }
 
 /// The strongest digest that the host has.
 pub(super) fn tools(facts: &HostFacts) -> Result<Tools, Failure> {
-    let digest = if facts.sha256sum {
+    let digest = if facts.has(Tool::Sha256sum) {
         DigestTool::Sha256sum
-    } else if facts.md5sum {
+    } else if facts.has(Tool::Md5sum) {
         DigestTool::Md5sum
-    } else if facts.cksum {
+    } else if facts.has(Tool::Cksum) {
         DigestTool::Cksum
     } else {
         let message = "the host has none of sha256sum, md5sum and cksum, and without one nothing can be proven";
         return Err(Failure::new(Ending::HostLacks, Stage::Survey, message));
     };
-    Ok(Tools { digest, head: if facts.head_c { HeadTool::HeadC } else { HeadTool::Dd } })
+    Ok(Tools { digest, head: if facts.cuts_bytes { HeadTool::HeadC } else { HeadTool::Dd } })
 }
 
 /// Our digest as the tool prints it.
@@ -313,18 +335,27 @@ fn printed(digest: &PrefixDigest, tool: DigestTool) -> String {
 /// What an error of the store means for the call.
 pub fn store_failure(stage: Stage, error: &StoreError) -> Failure {
     let ending = match error {
-        StoreError::Busy { .. } => Ending::MailboxLocked,
-        StoreError::NotAnMbox { .. } | StoreError::NotAtFromLine { .. } | StoreError::LedgerDamaged { .. } => Ending::BadData,
-        _ => Ending::LocalDisk,
+        StoreError::Busy { .. } | StoreError::MboxLocked { .. } => Ending::MailboxLocked,
+        StoreError::NotAnMbox { .. } | StoreError::NoBoundary { .. } | StoreError::LedgerDamaged { .. } => Ending::BadData,
+        StoreError::AccountName { .. } => Ending::Config,
+        StoreError::NoSuchMessage { .. } | StoreError::MessageGone { .. } | StoreError::MessageTooLarge { .. } => {
+            Ending::Usage
+        }
+        StoreError::WrongOffset { .. } => Ending::Bug,
+        StoreError::Disk { .. } | StoreError::LedgerUnsure { .. } | StoreError::Delivery { .. } => Ending::LocalDisk,
     };
     Failure::new(ending, stage, error)
 }
 
+/// The longest that sz may take to be gone, and a loaded host to begin.
+const START_WAIT: Duration = Duration::from_secs(45);
 /// How often a mailbox that changes while it is read is read again.
 const ROUNDS_MAX: usize = 3;
 /// The part is synced each time this many bytes have come: what a power cut may cost.
 const SYNC_EVERY: u64 = 32 * 1024;
 /// ZMODEM's positions have 32 bits (Forsberg, section 11).
 const ZMODEM_SIZE_MAX: u64 = u32::MAX as u64;
+/// A blank line with the line end before it, CRs included.
+const TAIL_BYTES: usize = 4;
 /// Bytes of a strange answer that are shown.
 const SHOWN_MAX: usize = 80;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::transcript::Transcript;
-use crate::line::Line;
+use crate::line::{BREAK_MAX, Line};
 use crate::machine::{Control, LineClock, Machine, Output};
 use crate::machine::BITS_PER_BYTE;
 
@@ -30,6 +30,9 @@ pub struct Link {
     sent_until: Option<Instant>,
     last_accepted: Option<Instant>,
     watch_carrier: bool,
+    /// DCD was on since CONNECT: only then does off mean anything (three-wire cables read off).
+    carrier_seen: bool,
+    break_until: Option<Instant>,
     no_carrier_said: NoCarrierText,
     end: Option<LineEnd>,
     /// Bytes received on this line, all of them.
@@ -52,6 +55,8 @@ impl Link {
             sent_until: None,
             last_accepted: None,
             watch_carrier: false,
+            carrier_seen: false,
+            break_until: None,
             no_carrier_said: NoCarrierText::default(),
             end: None,
             bytes_down: 0,
@@ -82,6 +87,7 @@ impl Link {
     /// CONNECT: carrier is watched from now on, at the rate that the modem told.
     pub fn connected(&mut self, rate: Option<u32>) {
         self.watch_carrier = true;
+        self.carrier_seen = false;
         self.no_carrier_said = NoCarrierText::default();
         self.rate = match (self.rate, rate) {
             (Some(port), Some(carrier)) => Some(port.min(carrier)),
@@ -165,8 +171,9 @@ impl Link {
         }
         let may_write = self.may_write_at(now);
         let write_at = (!self.queue.is_empty() && may_write > now).then_some(may_write);
+        self.end_break(now);
         let tick = now + CARRIER_POLL;
-        let wake = [due, write_at, self.sent_until.filter(|&at| at > now), Some(tick)]
+        let wake = [due, write_at, self.sent_until.filter(|&at| at > now), self.break_until, Some(tick)]
             .into_iter()
             .flatten()
             .min()
@@ -205,7 +212,7 @@ impl Link {
         })
         .await;
         match moved {
-            Moved::In(Ok(0)) => self.port_gone("end of file".to_owned()),
+            Moved::In(Ok(0)) => self.end_of_file(),
             Moved::In(Ok(count)) => self.take_in(&buffer[..count]),
             Moved::In(Err(error)) => self.port_gone(error.to_string()),
             Moved::Out(Ok(count)) => self.account_for_sent(count),
@@ -228,7 +235,7 @@ impl Link {
         .await;
         match read {
             None => return false,
-            Some(Ok(0)) => self.port_gone("end of file".to_owned()),
+            Some(Ok(0)) => self.end_of_file(),
             Some(Ok(count)) => self.take_in(&buffer[..count]),
             Some(Err(error)) => self.port_gone(error.to_string()),
         }
@@ -261,6 +268,11 @@ impl Link {
         self.ended(LineEnd::CarrierLost);
     }
 
+    fn end_of_file(&mut self) {
+        let why = self.line.why_ended().unwrap_or_else(|| "end of file".to_owned());
+        self.port_gone(why);
+    }
+
     fn port_gone(&mut self, why: String) {
         self.transcript.note(wall_now(), &format!("the line has ended: {why}"));
         self.ended(LineEnd::PortGone(why));
@@ -285,11 +297,21 @@ impl Link {
             self.port_gone("it has taken no byte for 30 s".to_owned());
         } else if self.watch_carrier {
             match self.line.carrier() {
-                Ok(Some(false)) => self.carrier_lost("DCD is off"),
-                Ok(Some(true)) => {}
-                Ok(None) if self.no_carrier_said.holds(now) => self.carrier_lost("the modem says NO CARRIER"),
-                Ok(None) => {}
+                Ok(Some(true)) => self.carrier_seen = true,
+                Ok(Some(false)) if self.carrier_seen => self.carrier_lost("DCD is off"),
+                Ok(Some(false) | None) if self.no_carrier_said.holds(now) => self.carrier_lost("the modem says NO CARRIER"),
+                Ok(Some(false) | None) => {}
                 Err(error) => self.port_gone(error.to_string()),
+            }
+        }
+    }
+
+    /// A BREAK that has lasted long enough ends.
+    fn end_break(&mut self, now: Instant) {
+        if self.break_until.is_some_and(|until| until <= now) {
+            self.break_until = None;
+            if let Err(error) = self.line.set_break(false) {
+                self.port_gone(error.to_string());
             }
         }
     }
@@ -297,7 +319,10 @@ impl Link {
     fn control(&mut self, control: Control) {
         let done = match control {
             Control::Dtr(on) => self.line.set_dtr(on).map(|_| ()),
-            Control::Break(length) => self.line.send_break(length).map(|_| ()),
+            Control::Break(length) => {
+                self.break_until = Some(wall_now() + length.min(BREAK_MAX));
+                self.line.set_break(true).map(|_| ())
+            }
             Control::DiscardOutput => {
                 self.queue.clear();
                 self.sent_until = None;

@@ -4,6 +4,7 @@ use super::call::Session;
 use super::{Ending, Failure, Progress, Stage};
 use crate::access::index::{self, Entry};
 use crate::access::{Location, Survey};
+use crate::shell::probe::Tool;
 use crate::store::Store;
 
 /// A message on the host, and whether it is here already.
@@ -18,17 +19,17 @@ pub struct Listed {
 /// Lists the mailbox at `location`.
 pub async fn list(session: &mut Session<'_>, store: &Store, location: &Location) -> Result<Vec<Listed>, Failure> {
     session.tell(Progress::Stage(Stage::Survey, String::new()));
-    if !session.facts.awk {
+    if !session.facts.has(Tool::Awk) {
         let message = "the host has no awk to list the mailbox with; fetch works without it";
         return Err(Failure::new(Ending::HostLacks, Stage::Survey, message));
     }
     let tools = super::fetch::tools(&session.facts)?;
     let known = store.known();
     let lengths: Vec<u64> = (known > 0).then_some(known).into_iter().collect();
-    let reply = session.run(&Survey::command(location, tools, &lengths), Stage::Survey).await?;
+    let reply = session.run(&Survey::command(&location.word(&session.facts), tools, &lengths), Stage::Survey).await?;
     let Some((_, proofs)) = super::fetch::there(&reply.bytes, location)? else { return Ok(Vec::new()) };
     let unchanged = known > 0 && super::fetch::is_proven(&proofs, known, store.known_digest(), tools.digest);
-    let reply = session.run(&index::command(location), Stage::Survey).await?;
+    let reply = session.run(&index::command(&location.word(&session.facts)), Stage::Survey).await?;
     if reply.status != 0 {
         let message = format!("awk on the host ended with status {}", reply.status);
         return Err(Failure::new(Ending::PeerMisbehaved, Stage::Survey, message));

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::machine::BITS_PER_BYTE;
+pub use crate::machine::BITS_PER_BYTE;
 
 /// What a line is like, the same in both directions.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,3 +1,6 @@
-//! transfer
+//! In-band protocols: how a file's bytes come through a terminal session.
+//!
+//! [`zmodem`] receives from the host's own `sz`; [`text`] needs nothing on the host but a shell.
 
 pub mod text;
+pub mod zmodem;

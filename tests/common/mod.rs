@@ -90,7 +90,10 @@ impl Home {
     /// A home whose account `home` dials `555 1212` on `device`.
     pub fn new(device: &Path, user: &str, mailbox: &Path, more: &str) -> Self {
         Self::with_line(
-            &format!("kind = \"serial\"\ndevice = {:?}\nspeed = 57600\nmodem = \"generic\"\n", device.display().to_string()),
+            &format!(
+                "kind = \"serial\"\ndevice = {:?}\nspeed = 57600\nmodem = \"generic\"\n",
+                device.display().to_string()
+            ),
             &format!(
                 "phone = \"555 1212\"\nuser = {user:?}\npassword = {{ env = \"TEST_PASSWORD\" }}\nmailbox = {:?}\n{more}",
                 mailbox.display().to_string()
@@ -187,7 +190,13 @@ impl Ran {
 
     /// Asserts exit code and outcome.
     pub fn ended(&self, code: i32, outcome: &str) -> &Self {
-        assert_eq!((self.code, self.json("outcome").as_str().unwrap()), (code, outcome), "{}\n{}", self.out, self.err);
+        assert_eq!(
+            (self.code, self.json("outcome").as_str().unwrap()),
+            (code, outcome),
+            "{}\n{}",
+            self.out,
+            self.err
+        );
         self
     }
 }
@@ -235,7 +244,9 @@ pub fn sample() -> Vec<u8> {
 /// True when a program can be found; a missing peer fails in CI.
 pub fn have(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).any(|dir| dir.join(program).is_file());
+    let found = std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|dir| dir.join(program).is_file());
     if !found {
         missing(&format!("{program} is not installed"));
     }

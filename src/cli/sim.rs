@@ -1,0 +1,237 @@
+//! `mailcall sim`: a Hayes modem on a PTY, a line as bad as asked, and a host behind it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Global;
+use super::interrupt::Signals;
+use crate::secret::Secret;
+use crate::session::{Ending, Failure, Stage};
+use crate::sim::dce::{Answer, DceEvent, DceOptions};
+use crate::sim::front::{self, FrontOptions};
+use crate::sim::host::Host;
+use crate::sim::serve::{Sim, SimEvent, SimOptions};
+use crate::sim::wire::LineQuality;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Prints the device, and the lines to put into a configuration. Ctrl-C ends it.
+  mailcall sim --bps 2400 --latency 600ms --ber 1e-5 --drop-after 20000
+  mailcall sim --host /bin/login        (as root: your own system's login)")]
+pub(super) struct Args {
+    /// Bits a second on the line [default: no limit]
+    #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u32).range(1..))]
+    bps: Option<u32>,
+    /// How long a byte takes to arrive: 600ms, 0.6s
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = duration)]
+    latency: Duration,
+    /// Bit error rate: the chance that a bit is inverted, such as 1e-5
+    #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = rate)]
+    ber: f64,
+    /// What decides which bits are hit: the same seed, the same errors
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Lose the carrier after so many bytes to the caller, one value a call
+    #[arg(long, value_name = "BYTES", value_delimiter = ',')]
+    drop_after: Vec<u64>,
+    /// Go deaf without losing the carrier, one value a call
+    #[arg(long, value_name = "BYTES", value_delimiter = ',')]
+    silent_after: Vec<u64>,
+    /// How calls are answered, one word a call, the last one staying
+    ///
+    /// connect, busy, no-answer, no-carrier, no-dialtone, voice, delayed or blacklisted.
+    #[arg(long, value_name = "WORD", value_delimiter = ',')]
+    answer: Vec<Answer>,
+    /// How long it rings
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    ring: Duration,
+    /// What the modem says at carrier
+    #[arg(long, value_name = "TEXT")]
+    connect_text: Option<String>,
+    /// The host: a command on a terminal, such as /bin/login
+    ///
+    /// Without it the host has a login prompt of its own in front of /bin/sh, and a sample mailbox.
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["user", "password", "mailbox"])]
+    host: Option<String>,
+    /// Who can log in
+    #[arg(long, value_name = "NAME", default_value = "mary")]
+    user: String,
+    /// With which password
+    #[arg(long, value_name = "TEXT", default_value = "demo")]
+    password: String,
+    /// The mailbox on the host [default: a sample, thrown away afterwards]
+    #[arg(long, value_name = "FILE")]
+    mailbox: Option<PathBuf>,
+    /// Make this symbolic link to the device
+    #[arg(long, value_name = "PATH")]
+    link: Option<PathBuf>,
+}
+
+pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
+    runtime.block_on(serve(global, args))
+}
+
+async fn serve(global: &Global, args: &Args) -> Result<Ending, Failure> {
+    let mut signals = Signals::install().map_err(cannot)?;
+    let home = Scratch::new().map_err(cannot)?;
+    let options = SimOptions { modem: modem(args), host: host(args, home.path())?, link: args.link.clone() };
+    let mut sim = Sim::start(options).map_err(cannot)?;
+    if !global.quiet {
+        println!("{}", told(args, args.link.as_deref().unwrap_or(sim.device())));
+    }
+    loop {
+        tokio::select! {
+            event = sim.next_event() => match event {
+                Some(event) if global.quiet => drop(event),
+                Some(event) => println!("{}", line(&event)),
+                None => break,
+            },
+            _ = signals.next() => break,
+        }
+    }
+    sim.stop().await;
+    Ok(Ending::Done)
+}
+
+fn modem(args: &Args) -> DceOptions {
+    let quality = LineQuality { bps: args.bps, latency: args.latency, bit_error_rate: args.ber };
+    let connect_text =
+        args.connect_text.clone().unwrap_or_else(|| format!("CONNECT {}", args.bps.unwrap_or(CONNECT_RATE_DEFAULT)));
+    DceOptions {
+        quality,
+        seed: args.seed,
+        connect_text,
+        answers: args.answer.clone(),
+        ring_delay: args.ring,
+        drop_after: args.drop_after.clone(),
+        silent_after: args.silent_after.clone(),
+        ..DceOptions::default()
+    }
+}
+
+fn host(args: &Args, home: &Path) -> Result<Host, Failure> {
+    if let Some(command) = &args.host {
+        return Ok(Host::Command(command.clone()));
+    }
+    let mailbox = match &args.mailbox {
+        Some(path) => std::path::absolute(path).map_err(cannot)?,
+        None => home.join("mailbox"),
+    };
+    if args.mailbox.is_none() {
+        std::fs::write(&mailbox, SAMPLE).map_err(cannot)?;
+    }
+    Ok(front::host(FrontOptions {
+        hostname: "fieldhost".to_owned(),
+        user: args.user.clone(),
+        password: Secret::new(args.password.clone()),
+        home: home.to_owned(),
+        mailbox,
+        path: std::env::var("PATH").unwrap_or_else(|_| PATH_DEFAULT.to_owned()),
+    }))
+}
+
+/// What to do with it, in lines that can be pasted.
+fn told(args: &Args, device: &Path) -> String {
+    let who = if args.host.is_some() {
+        "user     = \"...\"                    # a user of this system".to_owned()
+    } else {
+        format!(
+            "user     = \"{}\"                   # password: {}\npassword = {{ command = [\"echo\", \"{}\"] }}",
+            args.user, args.password, args.password
+        )
+    };
+    format!(
+        "A modem is on {device}. To call it, put this into a file sim.toml:\n\n\
+         [line.sim]\nkind   = \"serial\"\ndevice = \"{device}\"\n\n\
+         [account.sim]\nline     = \"sim\"\nphone    = \"555 1212\"\n{who}\n\
+         deliver  = {{ maildir = \"/tmp/sim-mail\" }}\n\n\
+         and in another window:  mailcall --config sim.toml fetch\n",
+        device = device.display()
+    )
+}
+
+/// One line for one event; tests and scripts read `on-hook`.
+fn line(event: &SimEvent) -> String {
+    match event {
+        SimEvent::Modem(DceEvent::HungUp { .. }) => format!("{event}; on-hook"),
+        SimEvent::Modem(DceEvent::Dialled { .. } | DceEvent::Refused { .. } | DceEvent::Connected { .. })
+        | SimEvent::HostFailed { .. } => event.to_string(),
+    }
+}
+
+/// A folder that goes away again.
+pub(super) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(super) fn new() -> std::io::Result<Self> {
+        use std::os::unix::fs::DirBuilderExt;
+        let base = std::env::temp_dir();
+        #[allow(clippy::disallowed_methods)] // a name that nobody else has: drawn from the system
+        let mut rng = fastrand::Rng::new();
+        let path = base.join(format!("mailcall-{}-{:08x}", std::process::id(), rng.u32(..)));
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0); // what is left lies in the system's temporary folder
+    }
+}
+
+pub(super) fn cannot(error: impl std::fmt::Display) -> Failure {
+    Failure::new(Ending::LocalDisk, Stage::Preparing, format!("the simulator cannot start: {error}"))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.find(|c: char| c.is_ascii_alphabetic()) {
+        Some(at) => text.split_at(at),
+        None => (text, "ms"),
+    };
+    let number: f64 = number.trim().parse().map_err(|_| "use a number with a unit: 600ms, 0.6s".to_owned())?;
+    let seconds = match unit {
+        "ms" => number / 1_000.0,
+        "s" => number,
+        _ => return Err(format!("{unit:?} is no unit of time here; use ms or s")),
+    };
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if (0.0..1.0).contains(&rate) => Ok(rate),
+        _ => Err("a bit error rate is a number from 0 up to 1, such as 1e-5".to_owned()),
+    }
+}
+
+/// The mailbox of the simulated host, written for this project.
+pub(super) const SAMPLE: &[u8] = include_bytes!("../../tests/data/sample.mbox");
+/// What a line without a limit says of itself.
+const CONNECT_RATE_DEFAULT: u32 = 115_200;
+/// Where programs are when the environment does not say.
+pub(super) const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_with_their_units() {
+        assert_eq!(duration("600ms"), Ok(Duration::from_millis(600)));
+        assert_eq!(duration("0.6s"), Ok(Duration::from_millis(600)));
+        assert_eq!(duration("50"), Ok(Duration::from_millis(50)));
+        assert!(duration("5 weeks").is_err() && duration("-1s").is_err() && duration("x").is_err());
+    }
+
+    #[test]
+    fn an_error_rate_is_a_probability() {
+        assert_eq!(rate("1e-5"), Ok(1e-5));
+        assert!(rate("1").is_err() && rate("-0.1").is_err() && rate("often").is_err());
+    }
+}
