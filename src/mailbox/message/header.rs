@@ -4,7 +4,10 @@
 //! time that grows with the cube of a field's length to look for encoded words. So the header is cut
 //! into fields, and fields into encoded words, here; mailparse decodes one word at a time.
 
+use data_encoding::BASE64;
 use memchr::{memchr, memmem};
+
+use super::base64::forgiving_base64;
 
 /// One field and its raw value, unfolded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +100,7 @@ pub(super) fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
 
 /// A field's name is printable ASCII without a colon (RFC 5322 section 2.2); old mailers leave a space
 /// before the colon (section 4.5).
-fn name_and_value(line: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn name_and_value(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = memchr(b':', &line[..line.len().min(NAME_BYTES_MAX)])?;
     let name = line[..colon].trim_ascii_end();
     let proper = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
@@ -131,7 +134,9 @@ impl Segment<'_> {
             },
             Self::Encoded { kind, content } => {
                 let mut field = [b"x: ", *kind].concat();
-                for byte in content {
+                let is_base64 = kind.to_ascii_lowercase().ends_with(b"?b?");
+                let canonical = is_base64.then(|| BASE64.encode(&forgiving_base64(content).0).into_bytes());
+                for byte in canonical.as_ref().unwrap_or(content) {
                     // Some mailers leave Latin-1 as it is between the quoted characters, and mailparse
                     // would drop it.
                     if byte.is_ascii() {
@@ -170,7 +175,9 @@ fn segments(raw: &[u8]) -> Vec<Segment<'_>> {
             segments.push(Segment::Plain(gap));
         }
         match segments.last_mut() {
-            Some(Segment::Encoded { kind: before, content: all }) if before.eq_ignore_ascii_case(kind) => {
+            Some(Segment::Encoded { kind: before, content: all })
+                if before.eq_ignore_ascii_case(kind) && !keeps_state(kind) =>
+            {
                 all.extend(content);
             }
             Some(_) | None => segments.push(Segment::Encoded { kind, content: content.to_vec() }),
@@ -180,6 +187,12 @@ fn segments(raw: &[u8]) -> Vec<Segment<'_>> {
     }
     segments.push(Segment::Plain(&raw[plain_from..]));
     segments
+}
+
+/// ISO-2022-JP and its like switch character sets by escape sequences and begin each word afresh; two
+/// such sequences in a row are an error to a decoder.
+fn keeps_state(kind: &[u8]) -> bool {
+    kind.get(2..10).is_some_and(|charset| charset.eq_ignore_ascii_case(b"iso-2022"))
 }
 
 /// `=?charset?Q?` at the front of `raw`, and its length.
@@ -250,6 +263,12 @@ mod tests {
             value_of("S: =?x-martian?Q?a?= =?? =?utf-8?X?a?= =?=?="),
             "=?x-martian?Q?a?= =?? =?utf-8?X?a?= =?=?="
         );
+    }
+
+    #[test]
+    fn words_of_a_stateful_charset_and_damaged_base64_are_read() {
+        assert_eq!(value_of("S: =?iso-2022-jp?B?GyRCJEsbKEI=?= =?ISO-2022-JP?B?GyRCJEsbKEI?="), "にに");
+        assert_eq!(value_of("S: =?utf-8?B?aGVsbG9==?= =?utf-8?b?!aGVsbG8?="), "hellohello");
     }
 
     #[test]
