@@ -44,7 +44,8 @@ pub(super) enum DelSp {
 /// Takes a message apart: its header, and what to show of its body.
 pub(super) fn take_apart(message: &[u8]) -> (Vec<Field>, Vec<Piece>) {
     let (fields, body) = header::split(message);
-    let mut walker = Walker { pieces: Vec::new(), parts_left: PARTS_MAX, text_left: TEXT_BYTES_MAX };
+    let mut walker =
+        Walker { pieces: Vec::new(), parts_left: PARTS_MAX, text_left: TEXT_BYTES_MAX, files_only: false };
     walker.walk(&Part::new(&fields, body, "text/plain"), DEPTH_MAX);
     (fields, walker.pieces)
 }
@@ -175,6 +176,8 @@ struct Walker {
     pieces: Vec<Piece>,
     parts_left: usize,
     text_left: usize,
+    /// Inside an alternative that was passed over: its text is read elsewhere, its files are not.
+    files_only: bool,
 }
 
 impl Walker {
@@ -184,7 +187,7 @@ impl Walker {
             self.attach(part);
         } else if part.is_multipart() {
             self.walk_multipart(part, depth_left);
-        } else if part.is_message() {
+        } else if part.is_message() && !self.files_only {
             let (message, note) = part.decode(part.body);
             self.pieces.extend(note.map(Piece::Note));
             let (fields, body) = header::split(&message);
@@ -219,26 +222,32 @@ impl Walker {
             entities.iter().map(|(fields, body)| Part::new(fields, body, default_kind)).collect();
         let chosen = (part.kind.mimetype == "multipart/alternative").then(|| best_alternative(&parts));
         for (at, inner) in parts.iter().enumerate() {
-            // Of several forms of one text, one is read; what is not text (an invitation) is listed.
-            let passed_over = chosen.is_some_and(|chosen| chosen != at)
-                && matches!(inner.kind.mimetype.as_str(), "text/plain" | "text/html" | "text/enriched");
-            if passed_over {
-                continue;
-            }
             if self.parts_left == 0 {
                 self.note(format!("more than {PARTS_MAX} parts; the rest is not shown"));
                 return;
             }
             self.parts_left -= 1;
+            let outside = self.files_only;
+            self.files_only |= chosen.is_some_and(|chosen| chosen != at);
             self.walk(inner, depth_left - 1);
+            self.files_only = outside;
         }
     }
 
     fn show_text(&mut self, part: &Part<'_>) {
+        if self.files_only {
+            // What has no other form, such as an invitation, is listed.
+            if !matches!(part.kind.mimetype.as_str(), "text/plain" | "text/html" | "text/enriched") {
+                self.attach(part);
+            }
+            return;
+        }
         let taken = part.body.len().min(self.text_left);
         self.text_left -= taken;
         let (bytes, damage) = part.decode(&part.body[..taken]);
         let (text, guess) = part.text_of(&bytes);
+        let left_out = part.body.len() - taken;
+        let damage = damage.filter(|_| left_out == 0); // the cut itself may look like damage
         self.pieces.extend([damage, guess].into_iter().flatten().map(Piece::Note));
         let text = if part.kind.mimetype == "text/html" { html::to_text(&text) } else { text };
         let parameter = |name| part.kind.params.get(name).map(String::as_str).unwrap_or_default();
@@ -246,7 +255,6 @@ impl Walker {
             .eq_ignore_ascii_case("flowed")
             .then(|| if parameter("delsp").eq_ignore_ascii_case("yes") { DelSp::Yes } else { DelSp::No });
         self.pieces.push(Piece::Text(Text { text, flowed }));
-        let left_out = part.body.len() - taken;
         if left_out > 0 {
             self.note(format!("bytes of text that are not shown: {left_out}"));
         }
@@ -460,6 +468,16 @@ mod tests {
         };
         assert_eq!(alternatives("plain")[0], text("plain"));
         assert_eq!(alternatives(" ").len(), 1);
+    }
+
+    #[test]
+    fn files_of_an_alternative_that_is_not_read_are_listed() {
+        let shown = pieces(
+            "Content-Type: multipart/alternative; boundary=a\n\n--a\n\nplain\n--a\n\
+             Content-Type: multipart/related; boundary=b\n\n--b\nContent-Type: text/html\n\n<p>rich\n--b\n\
+             Content-Type: image/gif\n\nGIF\n--b--\n--a--\n",
+        );
+        assert_eq!(shown, [text("plain"), attachment("(no name)", "image/gif", 3)]);
     }
 
     #[test]
