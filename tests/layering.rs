@@ -48,10 +48,14 @@ const TESTS_MAY_IMPORT: &[&str] = &["sim"];
 
 #[test]
 fn no_import_runs_upwards() {
+    let files: Vec<(PathBuf, String, String)> =
+        rust_files("src").into_iter().map(|file| (file.clone(), module_path(&file), read(&file))).collect();
+    let tests: Vec<String> =
+        files.iter().flat_map(|(_, module, source)| test_modules(module, source)).collect();
     let mut forbidden = Vec::new();
-    for file in rust_files("src") {
-        let module = module_path(&file);
-        forbidden.extend(forbidden_edges(&module, &read(&file)).into_iter().map(|edge| {
+    for (file, module, source) in &files {
+        let is_test = tests.iter().any(|test| module == test || module.starts_with(&format!("{test}::")));
+        forbidden.extend(forbidden_edges(module, source, is_test).into_iter().map(|edge| {
             format!("{}:{}: {} may not import {}", file.display(), edge.line, edge.from, edge.to)
         }));
     }
@@ -117,7 +121,7 @@ fn a_forbidden_import_is_found_in_every_form() {
         ("attic", "use crate::machine::Machine;"),
     ];
     for (module, source) in samples {
-        let edges = forbidden_edges(module, source);
+        let edges = forbidden_edges(module, source, false);
         assert_eq!(edges.len(), 1, "{module}: {source}: {edges:?}");
     }
 }
@@ -139,9 +143,17 @@ fn an_allowed_import_is_left_alone() {
         ("", "use crate::cli::run;"),
     ];
     for (module, source) in samples {
-        let edges = forbidden_edges(module, source);
+        let edges = forbidden_edges(module, source, false);
         assert!(edges.is_empty(), "{module}: {source}: {edges:?}");
     }
+}
+
+#[test]
+fn a_file_of_tests_may_use_the_driver_in_virtual_time() {
+    let declared = test_modules("modem", "mod a; #[cfg(test)]\nmod tests; #[cfg(not(test))] mod b; mod c {}");
+    assert_eq!(declared, ["modem::tests"]);
+    assert!(forbidden_edges("modem::tests", "use crate::sim::wire;", true).is_empty());
+    assert_eq!(forbidden_edges("modem::tests", "use crate::cli::exit;", true).len(), 1);
 }
 
 /// One import that the drawing does not allow.
@@ -152,8 +164,9 @@ struct Edge {
     to: String,
 }
 
-/// All imports in `source`, the text of `module`, that lead where they may not.
-fn forbidden_edges(module: &str, source: &str) -> Vec<Edge> {
+/// All imports in `source`, the text of `module`, that lead where they may not. `is_test` for a file that
+/// is test code from its first line on.
+fn forbidden_edges(module: &str, source: &str, is_test: bool) -> Vec<Edge> {
     let Some(room) = module.split("::").next().filter(|room| !room.is_empty()) else {
         return Vec::new(); // lib.rs and main.rs stand above every room
     };
@@ -169,11 +182,27 @@ fn forbidden_edges(module: &str, source: &str) -> Vec<Edge> {
         .into_iter()
         .filter(|import| {
             let name = import.room.as_str();
-            let in_test = import.in_test && TESTS_MAY_IMPORT.contains(&name);
+            let in_test = (is_test || import.in_test) && TESTS_MAY_IMPORT.contains(&name);
             name != room && !allowed.contains(name) && !in_test
         })
         .map(|import| Edge { line: import.line, from: module.to_owned(), to: import.room })
         .collect()
+}
+
+/// The modules in files of their own that `source` declares as test code: `#[cfg(test)] mod name;`.
+fn test_modules(module: &str, source: &str) -> Vec<String> {
+    let tokens = tokens(source);
+    let words: Vec<&str> = tokens.iter().map(|token| token.text.as_str()).collect();
+    let mut found = Vec::new();
+    for (at, window) in words.windows(3).enumerate() {
+        let behind = words[..at].rsplit(|word| matches!(*word, ";" | "}" | "{")).next().unwrap_or_default();
+        if let ["mod", name, ";"] = window
+            && behind.windows(4).any(|attribute| attribute == ["cfg", "(", "test", ")"])
+        {
+            found.push(if module.is_empty() { (*name).to_owned() } else { format!("{module}::{name}") });
+        }
+    }
+    found
 }
 
 struct Import {

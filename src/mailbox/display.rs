@@ -100,7 +100,7 @@ pub fn wrap(line: &str, columns: Option<usize>, indent: &str, out: &mut String) 
 
 /// A number of bytes in at most five columns: `532`, `1.2K`, `34M`.
 pub fn size(bytes: u64) -> String {
-    if bytes < 1000 {
+    if bytes < 1024 {
         return bytes.to_string();
     }
     let mut unit = 1_u64;
@@ -320,8 +320,8 @@ mod tests {
     #[test]
     fn sizes_are_short() {
         let shown: Vec<String> =
-            [0, 999, 1000, 1234, 10_239, 10_240, 1_048_576, 5 << 30, u64::MAX].map(size).to_vec();
-        assert_eq!(shown, ["0", "999", "0.9K", "1.2K", "9.9K", "10K", "1.0M", "5.0G", "15E"]);
+            [0, 999, 1023, 1234, 10_239, 10_240, 1_048_576, 5 << 30, u64::MAX].map(size).to_vec();
+        assert_eq!(shown, ["0", "999", "1023", "1.2K", "9.9K", "10K", "1.0M", "5.0G", "15E"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! [`render`] gives text that is safe to print; the texts of a [`Summary`] are as the sender wrote
 //! them and go through [`display`] before a person sees them.
 
+mod base64;
 mod header;
 mod html;
 mod mime;

@@ -2,11 +2,14 @@
 //!
 //! mailparse fails a whole message for a first line that begins with a space or a lone CR, and takes
 //! time that grows with the cube of a field's length to look for encoded words. So the header is cut
-//! into fields here, and mailparse sees one field at a time.
+//! into fields, and fields into encoded words, here; mailparse decodes one word at a time.
 
+use data_encoding::BASE64;
 use memchr::{memchr, memmem};
 
-/// One field, its raw value unfolded by whoever decodes it.
+use super::base64::forgiving_base64;
+
+/// One field and its raw value, unfolded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
     /// The name as the sender spelt it; printable ASCII (RFC 5322 section 2.2).
@@ -31,17 +34,11 @@ impl Field {
         self.raw.extend(taken.iter().map(|byte| if *byte == b'\r' { b' ' } else { *byte }));
     }
 
-    /// The value as text: unfolded, encoded words (RFC 2047) and UTF-8 (RFC 6532) read, anything else
-    /// taken for Latin-1. A field cut at [`FIELD_BYTES_MAX`] ends in `…`.
+    /// The value as text: encoded words (RFC 2047) and UTF-8 (RFC 6532) read, anything else taken for
+    /// Latin-1, white space made single. A field cut at [`FIELD_BYTES_MAX`] ends in `…`.
     pub fn value(&self) -> String {
-        let mut value = if encoded_word_work(&self.raw) > ENCODED_WORD_WORK_MAX {
-            String::from_utf8_lossy(&self.raw).into_owned()
-        } else {
-            let joined = join_encoded_words(&self.raw);
-            let field = [b"x: ".as_slice(), &joined].concat();
-            mailparse::parse_header(&field).map(|(header, _)| header.get_value()).unwrap_or_default()
-        };
-        value = value.split(['\n', '\t', ' ']).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+        let text: String = segments(&self.raw).iter().map(Segment::text).collect();
+        let mut value = text.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
         if self.cut {
             value.push('…');
         }
@@ -72,7 +69,6 @@ pub(super) fn split(entity: &[u8]) -> (Vec<Field>, &[u8]) {
         let folded = line.starts_with(b" ") || line.starts_with(b"\t");
         if folded && !(fields.is_empty() && listed) {
             if let Some(field) = fields.last_mut().filter(|_| listed) {
-                field.append(b"\n");
                 field.append(line);
             }
         } else if let Some((name, value)) = name_and_value(line.trim_ascii_start()) {
@@ -80,9 +76,12 @@ pub(super) fn split(entity: &[u8]) -> (Vec<Field>, &[u8]) {
             if listed {
                 fields.push(Field::new(name, value));
             }
-        } else if !(folded && name_and_value(split_line(behind).0).is_some()) && !line.starts_with(b">From ")
-        {
-            return (fields, rest);
+        } else {
+            // A stray folded line in front of the first field, or a quoted From_ line behind it.
+            let stray = folded && name_and_value(split_line(behind).0).is_some();
+            if !stray && !line.starts_with(b">From ") {
+                return (fields, rest);
+            }
         }
         rest = behind;
     }
@@ -101,7 +100,7 @@ pub(super) fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
 
 /// A field's name is printable ASCII without a colon (RFC 5322 section 2.2); old mailers leave a space
 /// before the colon (section 4.5).
-fn name_and_value(line: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn name_and_value(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = memchr(b':', &line[..line.len().min(NAME_BYTES_MAX)])?;
     let name = line[..colon].trim_ascii_end();
     let proper = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
@@ -116,43 +115,94 @@ fn whole_characters(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// How long mailparse would look for encoded words: beginnings times ends times length.
-fn encoded_word_work(raw: &[u8]) -> usize {
-    memmem::find_iter(raw, b"=?").count() * memmem::find_iter(raw, b"?=").count() * raw.len()
+/// A stretch of a field's value.
+enum Segment<'a> {
+    Plain(&'a [u8]),
+    /// Encoded words: `=?charset?Q?` and all they hold.
+    Encoded {
+        kind: &'a [u8],
+        content: Vec<u8>,
+    },
 }
 
-/// Makes one encoded word of neighbours in the same charset and encoding, because mailers do cut
-/// characters of several bytes between two words, though RFC 2047 section 5 forbids it.
-fn join_encoded_words(raw: &[u8]) -> Vec<u8> {
-    let mut joined: Vec<u8> = Vec::with_capacity(raw.len());
-    let mut before: Option<&[u8]> = None; // charset and encoding of the word that `joined` ends in
-    let mut rest = raw;
-    while !rest.is_empty() {
-        let gap = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        let (space, behind) = rest.split_at(gap);
-        let end = behind.iter().position(u8::is_ascii_whitespace).unwrap_or(behind.len());
-        let (word, behind) = behind.split_at(end);
-        let kind = encoded_word_kind(word);
-        match kind {
-            Some(kind) if before.is_some_and(|before| before.eq_ignore_ascii_case(kind)) => {
-                joined.truncate(joined.len() - 2);
-                joined.extend(&word[kind.len()..]);
+impl Segment<'_> {
+    fn text(&self) -> String {
+        match self {
+            Self::Plain(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => text.to_owned(),
+                Err(_) => encoding_rs::mem::decode_latin1(bytes).into_owned(),
+            },
+            Self::Encoded { kind, content } => {
+                let mut field = [b"x: ", *kind].concat();
+                let is_base64 = kind.to_ascii_lowercase().ends_with(b"?b?");
+                let canonical = is_base64.then(|| BASE64.encode(&forgiving_base64(content).0).into_bytes());
+                for byte in canonical.as_ref().unwrap_or(content) {
+                    // Some mailers leave Latin-1 as it is between the quoted characters, and mailparse
+                    // would drop it.
+                    if byte.is_ascii() {
+                        field.push(*byte);
+                    } else {
+                        field.extend(format!("={byte:02X}").bytes());
+                    }
+                }
+                field.extend(b"?=");
+                mailparse::parse_header(&field).map(|(header, _)| header.get_value()).unwrap_or_default()
             }
-            Some(_) | None => joined.extend([space, word].concat()),
         }
-        before = kind;
-        rest = behind;
     }
-    joined
 }
 
-/// `=?charset?Q?` of a word that is one encoded word from end to end.
-fn encoded_word_kind(word: &[u8]) -> Option<&[u8]> {
-    let inside = word.strip_prefix(b"=?")?.strip_suffix(b"?=")?;
+/// Finds the encoded words of a value. Neighbours in the same charset and encoding become one, because
+/// mailers do cut characters of several bytes between two words, though RFC 2047 section 5 forbids it;
+/// white space between neighbours is not text (section 6.2). What may stand next to a word is not
+/// enforced: `=?utf-8?Q?...?=.` is as common as it is wrong.
+fn segments(raw: &[u8]) -> Vec<Segment<'_>> {
+    let mut segments: Vec<Segment<'_>> = Vec::new();
+    let mut plain_from = 0;
+    let mut at = 0;
+    while let Some(found) = memmem::find(&raw[at..], b"=?") {
+        let start = at + found;
+        let Some((kind, length)) = encoded_word_start(&raw[start..]) else {
+            at = start + 2;
+            continue;
+        };
+        let inside = start + length;
+        let Some(content_length) = memmem::find(&raw[inside..], b"?=") else { break };
+        let content = &raw[inside..inside + content_length];
+        let gap = &raw[plain_from..start];
+        let neighbours = gap.trim_ascii().is_empty();
+        if !neighbours || !matches!(segments.last(), Some(Segment::Encoded { .. })) {
+            segments.push(Segment::Plain(gap));
+        }
+        match segments.last_mut() {
+            Some(Segment::Encoded { kind: before, content: all })
+                if before.eq_ignore_ascii_case(kind) && !keeps_state(kind) =>
+            {
+                all.extend(content);
+            }
+            Some(_) | None => segments.push(Segment::Encoded { kind, content: content.to_vec() }),
+        }
+        at = inside + content_length + 2;
+        plain_from = at;
+    }
+    segments.push(Segment::Plain(&raw[plain_from..]));
+    segments
+}
+
+/// ISO-2022-JP and its like switch character sets by escape sequences and begin each word afresh; two
+/// such sequences in a row are an error to a decoder.
+fn keeps_state(kind: &[u8]) -> bool {
+    kind.get(2..10).is_some_and(|charset| charset.eq_ignore_ascii_case(b"iso-2022"))
+}
+
+/// `=?charset?Q?` at the front of `raw`, and its length.
+fn encoded_word_start(raw: &[u8]) -> Option<(&[u8], usize)> {
+    let inside = &raw[2..raw.len().min(2 + CHARSET_BYTES_MAX)];
     let charset = memchr(b'?', inside)?;
-    let encoding = memchr(b'?', &inside[charset + 1..])?;
-    let text = &inside[charset + encoding + 2..];
-    (encoding == 1 && memchr(b'?', text).is_none()).then(|| &word[..2 + charset + encoding + 2])
+    let proper = charset > 0 && inside[..charset].iter().all(u8::is_ascii_graphic);
+    let length = 2 + charset + b"?Q?".len();
+    let encoding = raw.get(2 + charset..length)?;
+    (proper && matches!(encoding, b"?Q?" | b"?q?" | b"?B?" | b"?b?")).then(|| (&raw[..length], length))
 }
 
 /// A field's value is kept up to this many bytes.
@@ -161,9 +211,8 @@ pub(super) const FIELD_BYTES_MAX: usize = 4096;
 const FIELDS_MAX: usize = 512;
 /// A line whose colon comes later than this, in bytes, is no field.
 const NAME_BYTES_MAX: usize = 256;
-/// See [`encoded_word_work`]; reached by no honest field of [`FIELD_BYTES_MAX`], and a matter of
-/// milliseconds.
-const ENCODED_WORD_WORK_MAX: usize = 100 * 100 * FIELD_BYTES_MAX;
+/// The name of a charset in an encoded word is no longer than this, in bytes.
+const CHARSET_BYTES_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -209,6 +258,23 @@ mod tests {
         assert_eq!(value_of("S: =?UTF-8?B?4pyT?= =?UTF-8?B?IG9r?= plain"), "✓ ok plain");
         assert_eq!(value_of("S: caf\u{e9}"), "café");
         assert_eq!(value_of("S: =?utf-8?Q?not ended"), "=?utf-8?Q?not ended");
+        assert_eq!(value_of("S: Re:=?utf-8?Q?a_b?=, =?utf-8?B?Yw==?=."), "Re:a b, c.");
+        assert_eq!(
+            value_of("S: =?x-martian?Q?a?= =?? =?utf-8?X?a?= =?=?="),
+            "=?x-martian?Q?a?= =?? =?utf-8?X?a?= =?=?="
+        );
+    }
+
+    #[test]
+    fn words_of_a_stateful_charset_and_damaged_base64_are_read() {
+        assert_eq!(value_of("S: =?iso-2022-jp?B?GyRCJEsbKEI=?= =?ISO-2022-JP?B?GyRCJEsbKEI?="), "にに");
+        assert_eq!(value_of("S: =?utf-8?B?aGVsbG9==?= =?utf-8?b?!aGVsbG8?="), "hellohello");
+    }
+
+    #[test]
+    fn raw_bytes_in_an_encoded_word_are_kept() {
+        let (fields, _) = split(b"S: =?iso-8859-1?Q?Fr\xf6sche_=E9?= \xe9");
+        assert_eq!(fields[0].value(), "Frösche é é");
     }
 
     #[test]

@@ -5,11 +5,11 @@
 
 use std::borrow::Cow;
 
-use data_encoding::BASE64_MIME_PERMISSIVE;
 use mailparse::body::Body;
 use mailparse::{DispositionType, ParsedContentDisposition, ParsedContentType};
 use memchr::memmem;
 
+use super::base64::forgiving_base64;
 use super::header::{self, Field, find};
 use super::html;
 
@@ -44,7 +44,8 @@ pub(super) enum DelSp {
 /// Takes a message apart: its header, and what to show of its body.
 pub(super) fn take_apart(message: &[u8]) -> (Vec<Field>, Vec<Piece>) {
     let (fields, body) = header::split(message);
-    let mut walker = Walker { pieces: Vec::new(), parts_left: PARTS_MAX, text_left: TEXT_BYTES_MAX };
+    let mut walker =
+        Walker { pieces: Vec::new(), parts_left: PARTS_MAX, text_left: TEXT_BYTES_MAX, files_only: false };
     walker.walk(&Part::new(&fields, body, "text/plain"), DEPTH_MAX);
     (fields, walker.pieces)
 }
@@ -113,7 +114,8 @@ impl<'a> Part<'a> {
                 Some(bytes) => (bytes.into(), None),
                 None => {
                     let (bytes, bad) = forgiving_base64(body);
-                    let note = format!("damaged base64: {bad} bytes that do not belong there were left out");
+                    let note =
+                        format!("damaged base64; bytes left out because they do not belong there: {bad}");
                     (bytes.into(), (bad > 0).then_some(note))
                 }
             },
@@ -156,8 +158,16 @@ impl<'a> Part<'a> {
             }
         };
         let lost = text.chars().filter(|c| *c == char::REPLACEMENT_CHARACTER).count();
-        let note = (lost > 0).then(|| format!("{lost} characters could not be read as {charset}"));
-        (text, note)
+        if lost == 0 {
+            return (text, None);
+        }
+        match std::str::from_utf8(bytes) {
+            // Somebody on the way recoded the text and left the header as it was.
+            Ok(text) if !text.contains(char::REPLACEMENT_CHARACTER) => {
+                (text.to_owned(), Some(format!("declared as {charset}, but it is UTF-8")))
+            }
+            Ok(_) | Err(_) => (text, Some(format!("characters that could not be read as {charset}: {lost}"))),
+        }
     }
 }
 
@@ -166,6 +176,8 @@ struct Walker {
     pieces: Vec<Piece>,
     parts_left: usize,
     text_left: usize,
+    /// Inside an alternative that was passed over: its text is read elsewhere, its files are not.
+    files_only: bool,
 }
 
 impl Walker {
@@ -175,7 +187,7 @@ impl Walker {
             self.attach(part);
         } else if part.is_multipart() {
             self.walk_multipart(part, depth_left);
-        } else if part.is_message() {
+        } else if part.is_message() && !self.files_only {
             let (message, note) = part.decode(part.body);
             self.pieces.extend(note.map(Piece::Note));
             let (fields, body) = header::split(&message);
@@ -191,7 +203,11 @@ impl Walker {
 
     fn walk_multipart(&mut self, part: &Part<'_>, depth_left: usize) {
         let boundary = part.kind.params.get("boundary").map_or("", |boundary| boundary.trim_end());
-        let bodies = split_multipart(part.body, boundary.as_bytes(), self.parts_left + 1);
+        let mut bodies = split_multipart(part.body, boundary.as_bytes(), self.parts_left + 1);
+        if let (true, Some(guess)) = (bodies.is_empty(), guess_boundary(part.body)) {
+            bodies = split_multipart(part.body, guess, self.parts_left + 1);
+            self.note("the boundary between the parts is damaged; guessed from the text".into());
+        }
         if bodies.is_empty() {
             self.note(
                 "a message of several parts without the boundary between them; shown as it was sent".into(),
@@ -206,26 +222,32 @@ impl Walker {
             entities.iter().map(|(fields, body)| Part::new(fields, body, default_kind)).collect();
         let chosen = (part.kind.mimetype == "multipart/alternative").then(|| best_alternative(&parts));
         for (at, inner) in parts.iter().enumerate() {
-            // Of several forms of one text, one is read; what is not text (an invitation) is listed.
-            let passed_over = chosen.is_some_and(|chosen| chosen != at)
-                && matches!(inner.kind.mimetype.as_str(), "text/plain" | "text/html" | "text/enriched");
-            if passed_over {
-                continue;
-            }
             if self.parts_left == 0 {
                 self.note(format!("more than {PARTS_MAX} parts; the rest is not shown"));
                 return;
             }
             self.parts_left -= 1;
+            let outside = self.files_only;
+            self.files_only |= chosen.is_some_and(|chosen| chosen != at);
             self.walk(inner, depth_left - 1);
+            self.files_only = outside;
         }
     }
 
     fn show_text(&mut self, part: &Part<'_>) {
+        if self.files_only {
+            // What has no other form, such as an invitation, is listed.
+            if !matches!(part.kind.mimetype.as_str(), "text/plain" | "text/html" | "text/enriched") {
+                self.attach(part);
+            }
+            return;
+        }
         let taken = part.body.len().min(self.text_left);
         self.text_left -= taken;
         let (bytes, damage) = part.decode(&part.body[..taken]);
         let (text, guess) = part.text_of(&bytes);
+        let left_out = part.body.len() - taken;
+        let damage = damage.filter(|_| left_out == 0); // the cut itself may look like damage
         self.pieces.extend([damage, guess].into_iter().flatten().map(Piece::Note));
         let text = if part.kind.mimetype == "text/html" { html::to_text(&text) } else { text };
         let parameter = |name| part.kind.params.get(name).map(String::as_str).unwrap_or_default();
@@ -233,9 +255,8 @@ impl Walker {
             .eq_ignore_ascii_case("flowed")
             .then(|| if parameter("delsp").eq_ignore_ascii_case("yes") { DelSp::Yes } else { DelSp::No });
         self.pieces.push(Piece::Text(Text { text, flowed }));
-        let left_out = part.body.len() - taken;
         if left_out > 0 {
-            self.note(format!("{left_out} more bytes of text are not shown"));
+            self.note(format!("bytes of text that are not shown: {left_out}"));
         }
     }
 
@@ -291,29 +312,25 @@ fn split_multipart<'a>(body: &'a [u8], boundary: &[u8], parts_max: usize) -> Vec
     parts
 }
 
+/// The boundary of a body whose header does not tell: the first line that begins with `--` and has a
+/// field of a header right behind it.
+fn guess_boundary(body: &[u8]) -> Option<&[u8]> {
+    let mut rest = body;
+    while !rest.is_empty() {
+        let (line, behind) = header::split_line(rest);
+        let boundary = line.strip_prefix(b"--").map(<[u8]>::trim_ascii_end).unwrap_or_default();
+        let header_follows = || header::name_and_value(header::split_line(behind).0).is_some();
+        if !boundary.is_empty() && !boundary.contains(&b' ') && header_follows() {
+            return Some(boundary);
+        }
+        rest = behind;
+    }
+    None
+}
+
 fn without_line_end(bytes: &[u8]) -> &[u8] {
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     bytes.strip_suffix(b"\r").unwrap_or(bytes)
-}
-
-/// Decodes what base64 there is and counts the bytes that are none. `=` ends a run; another may begin
-/// behind it.
-fn forgiving_base64(body: &[u8]) -> (Vec<u8>, usize) {
-    let in_alphabet = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-    let mut decoded = Vec::with_capacity(body.len() / 4 * 3);
-    let mut bad = 0;
-    for run in body.split(|byte| *byte == b'=') {
-        let mut clean: Vec<u8> = run.iter().copied().filter(in_alphabet).collect();
-        bad += run.iter().filter(|byte| !in_alphabet(byte) && !byte.is_ascii_whitespace()).count();
-        if clean.len() % 4 == 1 {
-            clean.pop(); // six bits make no byte
-            bad += 1;
-        }
-        clean.resize(clean.len().next_multiple_of(4), b'=');
-        // Every character is of the alphabet and the padding is right: this decodes.
-        decoded.extend(BASE64_MIME_PERMISSIVE.decode(&clean).unwrap_or_default());
-    }
-    (decoded, bad)
 }
 
 /// Writes `=XX` for the bytes that mailparse would drop.
@@ -387,7 +404,10 @@ mod tests {
         let damaged = "Content-Transfer-Encoding: base64\n\naGVs!bG8g\x01d29ybGQ=ISE=\nQ";
         assert_eq!(
             pieces(damaged),
-            [note("damaged base64: 3 bytes that do not belong there were left out"), text("hello world!!")]
+            [
+                note("damaged base64; bytes left out because they do not belong there: 3"),
+                text("hello world!!")
+            ]
         );
     }
 
@@ -403,7 +423,11 @@ mod tests {
         assert_eq!(in_charset("us-ascii", b"\xe9"), [text("é")]);
         assert_eq!(
             in_charset("utf-8", b"a\xffb"),
-            [note("1 characters could not be read as utf-8"), text("a\u{fffd}b")]
+            [note("characters that could not be read as utf-8: 1"), text("a\u{fffd}b")]
+        );
+        assert_eq!(
+            in_charset("iso-2022-jp", "日本".as_bytes()),
+            [note("declared as iso-2022-jp, but it is UTF-8"), text("日本")]
         );
         for unknown in ["x-martian", "iso-2022-kr"] {
             let said = format!("the charset {unknown} is not known here; shown as Latin-1");
@@ -447,6 +471,16 @@ mod tests {
     }
 
     #[test]
+    fn files_of_an_alternative_that_is_not_read_are_listed() {
+        let shown = pieces(
+            "Content-Type: multipart/alternative; boundary=a\n\n--a\n\nplain\n--a\n\
+             Content-Type: multipart/related; boundary=b\n\n--b\nContent-Type: text/html\n\n<p>rich\n--b\n\
+             Content-Type: image/gif\n\nGIF\n--b--\n--a--\n",
+        );
+        assert_eq!(shown, [text("plain"), attachment("(no name)", "image/gif", 3)]);
+    }
+
+    #[test]
     fn an_enclosed_message_is_read_in_place() {
         let outer =
             "Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nU3ViamVjdDogaW4KCmlubmVy\n";
@@ -461,6 +495,15 @@ mod tests {
             let shown = pieces(&format!("Content-Type: multipart/mixed{parameters}\n\n--b\n\none"));
             assert_eq!(shown[1], text("--b\n\none"), "{parameters}");
         }
+    }
+
+    #[test]
+    fn a_boundary_that_the_header_lost_is_guessed() {
+        let folded_badly = MIXED.replace("; boundary", ";\nboundary").replace("\n\none", "\nX: 1\n\none");
+        let said = note("the boundary between the parts is damaged; guessed from the text");
+        let shown = pieces(&folded_badly);
+        assert_eq!(shown[0], said);
+        assert_eq!(shown[1], text("one\n--bb"));
     }
 
     #[test]
@@ -481,6 +524,6 @@ mod tests {
     #[test]
     fn text_past_the_limit_is_counted_not_shown() {
         let shown = pieces(&format!("\n{}", "x".repeat(TEXT_BYTES_MAX + 7)));
-        assert_eq!(shown[1], note("7 more bytes of text are not shown"));
+        assert_eq!(shown[1], note("bytes of text that are not shown: 7"));
     }
 }
