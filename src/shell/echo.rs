@@ -78,13 +78,15 @@ impl Screen {
         match byte {
             0x1b => self.state = Escape::Esc,
             b'\r' => {
-                // Editors cross the right margin with a blank that is no part of the line.
-                self.drop_blank();
-                // readline and zsh print the character before the margin once more behind it.
-                self.overwritten = self.visible.last().copied();
+                // Editors cross the right margin with a blank that is no part of the line, or by
+                // going back and showing the last character again.
+                let crossed = self.drop_blank();
+                self.overwritten = self.visible.last().copied().filter(|_| !crossed);
             }
             b'\n' => self.overwritten = None,
-            0x08 => self.drop_blank(),
+            0x08 => {
+                self.drop_blank();
+            }
             // Other controls show nothing; what is beyond ASCII never equals what was typed.
             0x00..=0x1f | 0x7f => {}
             byte => {
@@ -98,10 +100,12 @@ impl Screen {
         }
     }
 
-    fn drop_blank(&mut self) {
-        if self.visible.last() == Some(&b' ') {
+    fn drop_blank(&mut self) -> bool {
+        let is_blank = self.visible.last() == Some(&b' ');
+        if is_blank {
             self.visible.pop();
         }
+        is_blank
     }
 }
 
@@ -153,6 +157,7 @@ mod tests {
     #[test]
     fn a_doubled_letter_at_the_wrap_stays_doubled() {
         assert_eq!(screen(b"pa \r\x1b[Ks\rss").visible(), b"pass");
+        assert_eq!(screen(b"pas \r\x1b[Ks\rs!").visible(), b"pass!");
     }
 
     #[test]

@@ -173,13 +173,13 @@ impl Exchange {
             }
             self.progress_at = Some(now);
             self.ask_again(now);
-        } else if let Some(line) = self.request.clone() {
-            if self.count_try() {
-                self.output.push_back(Output::Event(ShellEvent::SentAgain));
-                self.transmit(line);
-                self.progress_at = Some(now);
-                self.expect_within(now, self.knock_after);
-            }
+        } else if let Some(line) = self.request.clone()
+            && self.count_try()
+        {
+            self.output.push_back(Output::Event(ShellEvent::SentAgain));
+            self.transmit(line);
+            self.progress_at = Some(now);
+            self.expect_within(now, self.knock_after);
         }
     }
 
@@ -203,9 +203,9 @@ impl Exchange {
         if self.blocks[index - 1].is_none() {
             self.blocks[index - 1] = Some(text);
             self.tries = 0;
+            self.progress_at = Some(now);
         }
         self.request = None;
-        self.progress_at = Some(now);
         self.knock_after = self.channel.gap();
         self.expect_within(now, self.channel.gap());
         if self.blocks.iter().all(Option::is_some) {

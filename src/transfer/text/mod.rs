@@ -191,10 +191,7 @@ impl TextReceive {
         let request = run.request;
         let is_new = match frame.body {
             RunBody::Text { index, text } => run.keep(index, text),
-            RunBody::Last { count } => {
-                run.end(count);
-                true
-            }
+            RunBody::Last { count } => run.end(count),
         };
         if is_new {
             self.progress_at = Some(now);
@@ -208,18 +205,18 @@ impl TextReceive {
                 self.try_again(now, earlier);
             }
         }
-        self.deliver(now, place);
-    }
-
-    /// A run's last frame came, or what lacked of it.
-    fn deliver(&mut self, now: Instant, place: usize) {
         let run = &self.runs[place];
-        if !run.under_way && !run.is_whole() {
-            self.try_again(now, place);
-        } else if run.is_whole() {
+        if is_new && run.is_whole() {
             self.tries = 0;
             self.adapt(now, place);
+            self.deliver(now);
+        } else if !run.under_way && !run.is_whole() {
+            self.try_again(now, place);
         }
+    }
+
+    /// Gives out what is whole, in the order of the file, and asks for more.
+    fn deliver(&mut self, now: Instant) {
         while self.runs.front().is_some_and(Run::is_whole) {
             let Some(run) = self.runs.pop_front() else { return };
             let offset = run.offset;
