@@ -76,6 +76,7 @@ enum State {
     },
     /// The loader was started and has not said so yet.
     Marker {
+        line: Line,
         nudges: u32,
     },
     /// The agent and the first command are on their way.
@@ -207,7 +208,7 @@ impl Open {
             self.state = State::FirstOfTwo { latest: now + CLEAR_MAX };
             self.wake = Some(now + self.gap());
         } else {
-            self.state = State::Marker { nudges: 0 };
+            self.state = State::Marker { line, nudges: 0 };
             self.wake = Some(now + self.gap() + MARKER_BEYOND_GAP);
         }
     }
@@ -238,15 +239,17 @@ impl Open {
                 let line = *line;
                 self.judge_echo(now, line);
             }
-            State::Marker { nudges } if *nudges < NUDGES_MAX => {
-                // The loader answers an empty line; a prompt comes back.
+            State::Marker { line: Line::Whole | Line::First, nudges } if *nudges < NUDGES_MAX => {
+                // The loader answers any line; at a prompt nothing is left of ours to be run, should
+                // its end have been hit.
                 *nudges += 1;
-                self.transmit(b"\n".to_vec());
+                self.transmit(vec![KILL_LINE, b'\n']);
                 self.wake = Some(now + self.gap() + MARKER_BEYOND_GAP);
             }
-            State::Marker { .. } => {
+            State::Marker { line, .. } => {
+                let line = *line;
                 self.refused += 1;
-                self.clear_line(now, Line::Whole);
+                self.clear_line(now, line);
             }
             State::Load(_) | State::Over => {}
         }
@@ -288,7 +291,8 @@ impl Load {
         let command = probe_command();
         let probe = Request::Capture { command: &command, blocks: blocks_for(PROBE_BYTES_MAX, true) };
         self.exchange.take_loader_waits();
-        self.exchange.send_again_behind(bytes, sum, probe.line(sum, PROBE_SEQ));
+        // Where the agent was hit once, it goes alone.
+        self.exchange.send_behind(bytes, sum, probe.line(sum, PROBE_SEQ), self.loads == 0);
         self.loads += 1;
         self.again_at = None;
     }
@@ -438,4 +442,4 @@ const TYPED_MAX: u32 = 12;
 /// Of these, so many before the short first line is tried.
 const TYPED_WHOLE_MAX: u32 = 4;
 /// Times the agent is sent.
-const LOADS_MAX: u32 = 16;
+const LOADS_MAX: u32 = 30;
