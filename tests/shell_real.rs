@@ -476,6 +476,31 @@ fn the_line_belongs_to_a_command_and_comes_back() {
 }
 
 #[test]
+fn a_real_sz_has_the_line_until_it_is_cancelled() {
+    if find("sz").is_none() {
+        return;
+    }
+    let Some(mut host) = Setup::of(&["bash", "-l"]).start() else { return };
+    let mut shell = host.open();
+    assert_eq!(shell.facts().zmodem_sender(), Some("sz"));
+    fs::write(host.home.path().join("box"), noise(5_000)).expect("a file");
+    assert_eq!(host.drive(shell.start("sz -q box", DEADLINE), |_| ()), Ok(()));
+    let zrqinit = b"**\x18B00000000000000";
+    let deadline = now() + Duration::from_secs(5);
+    while !host.arrived.windows(zrqinit.len()).any(|seen| seen == zrqinit) {
+        assert!(now() < deadline, "{}", host.arrived.escape_ascii());
+        host.wait_readable(Duration::from_millis(100));
+        host.read_what_is_there();
+    }
+    // ZMODEM's cancel sequence; what sz leaves on the line is the shell's to get over.
+    host.send(&[[0x18; 8], [0x08; 8]].concat());
+    let status = host.drive(shell.finish(DEADLINE), |_| ()).expect("a status");
+    assert_ne!(status, 0);
+    assert_eq!(host.run(&mut shell, "echo back").bytes, b"back\n");
+    host.leave(&mut shell);
+}
+
+#[test]
 fn terminals_and_prompts_that_hide_the_echo_are_coped_with() {
     let long = "a prompt so long that nothing fits behind it in one row of a terminal, really not> ";
     for (name, setup) in [

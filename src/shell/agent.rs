@@ -11,8 +11,8 @@ use super::frame::Nonce;
 ///
 /// The blank in front keeps it out of histories that ignore such lines; the `unset` keeps bash
 /// (`HISTFILE`) and tcsh (`savehist`) from writing theirs when they are replaced. zsh with
-/// INC_APPEND_HISTORY but without HIST_IGNORE_SPACE, and ksh93, write each line as it is read: no
-/// line typed there can avoid it.
+/// INC_APPEND_HISTORY but without HIST_IGNORE_SPACE, ksh93, and mksh where HISTFILE is set, write
+/// each line as it is read: no line typed there can avoid it.
 pub fn loader(nonce: Nonce) -> String {
     format!("{}'{}'", EXEC_SH, loading_loop(nonce))
 }
@@ -20,7 +20,7 @@ pub fn loader(nonce: Nonce) -> String {
 /// The same in two lines, for an editor that scrolls long lines sideways and so shows no honest
 /// echo: the first is short, and the second is echoed by the terminal driver itself.
 pub fn loader_in_two(nonce: Nonce) -> (String, String) {
-    (format!("{EXEC_SH}'read a;eval \"$a\"'"), loading_loop(nonce))
+    (format!("{EXEC_SH}'read a;eval \"$a\"'"), format!(" {}", loading_loop(nonce)))
 }
 
 const EXEC_SH: &str = " unset HISTFILE savehist;exec sh -c ";
@@ -88,17 +88,27 @@ fn proven(sum: Checksum, text: &str) -> Vec<u8> {
 /// What the agent is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request<'a> {
-    /// Run a command and keep this many blocks of its output.
-    Capture { command: &'a str, blocks: usize },
+    /// Run a command and keep its output.
+    Capture {
+        /// One line of printable ASCII.
+        command: &'a str,
+        /// How much is kept.
+        blocks: usize,
+    },
     /// Evaluate in the agent itself, with the line as input and output.
-    Here { command: &'a str },
-    /// Send these blocks of the reply again; none listed means all.
-    Again { blocks: &'a [usize] },
+    Here {
+        /// One line of printable ASCII.
+        command: &'a str,
+    },
+    /// Send blocks of the reply again.
+    Again {
+        /// Which; none listed means all.
+        blocks: &'a [usize],
+    },
 }
 
 impl Request<'_> {
-    /// The request as a line. The command must be one line of printable ASCII
-    /// ([`super::quote::one_line`]).
+    /// The request as a line ([`super::quote::one_line`] makes any command fit).
     pub fn line(&self, sum: Checksum, seq: &str) -> Vec<u8> {
         let body = match self {
             Self::Capture { command, blocks } => format!("{seq} {blocks} {command}"),

@@ -5,6 +5,10 @@
 #[derive(Debug, Default)]
 pub struct Screen {
     visible: Vec<u8>,
+    /// Where the last line begins.
+    line_start: usize,
+    /// The last line there was before we typed.
+    prompt: Vec<u8>,
     /// The character before a carriage return, which may be about to be shown again.
     overwritten: Option<u8>,
     state: Escape,
@@ -41,6 +45,9 @@ impl Screen {
                 b'@'..=b'~' => {
                     let answer = answer_to(parameters, byte);
                     self.state = Escape::None;
+                    if byte == b'C' {
+                        self.overwritten = None; // moved on to another place
+                    }
                     return answer;
                 }
                 0x1b => self.state = Escape::Esc,
@@ -57,9 +64,11 @@ impl Screen {
         None
     }
 
-    /// Forgets what was shown; what comes next is the echo of something new.
+    /// What was shown is the prompt; what comes next is the echo of something new.
     pub fn clear(&mut self) {
+        self.prompt = without_blanks(&self.visible[self.line_start..]);
         self.visible.clear();
+        self.line_start = 0;
         self.overwritten = None;
     }
 
@@ -68,29 +77,44 @@ impl Screen {
         &self.visible
     }
 
-    /// Whether the line stands there in one piece, blank for blank (the first aside): noise makes
-    /// a NUL of a blank, and a NUL shows nothing.
+    /// Whether what was shown since is this line, which begins with a blank: blank for blank, for
+    /// noise makes a NUL of a blank and a NUL shows nothing; and with nothing in front of it that
+    /// noise may have typed. In front may stand the prompt, which some editors show again, or the
+    /// line itself without its blanks, as fish shows it before it colours it.
     pub fn shows(&self, line: &str) -> bool {
-        memchr::memmem::find(&self.visible, line.trim_start().as_bytes()).is_some()
+        let Some(start) = memchr::memmem::find(&self.visible, line.trim_start().as_bytes()) else {
+            return false;
+        };
+        let before = without_blanks(&self.visible[..start]);
+        match before.as_slice() {
+            [] => self.visible[..start].ends_with(b" "),
+            before => before == self.prompt || before == without_blanks(line.as_bytes()),
+        }
     }
 
     fn push_text(&mut self, byte: u8) {
         match byte {
             0x1b => self.state = Escape::Esc,
             b'\r' => {
-                // Editors cross the right margin with a blank that is no part of the line.
-                self.drop_blank();
-                // readline and zsh print the character before the margin once more behind it.
-                self.overwritten = self.visible.last().copied();
+                // Editors cross the right margin with a blank that is no part of the line, or by
+                // going back and showing the last character again.
+                let crossed = self.drop_blank();
+                self.overwritten = self.visible.last().copied().filter(|_| !crossed);
             }
-            b'\n' => self.overwritten = None,
-            0x08 => self.drop_blank(),
+            b'\n' => {
+                self.overwritten = None;
+                self.line_start = self.visible.len();
+            }
+            0x08 => {
+                self.drop_blank();
+            }
             // Other controls show nothing; what is beyond ASCII never equals what was typed.
             0x00..=0x1f | 0x7f => {}
             byte => {
                 if self.overwritten.take() != Some(byte) {
                     if self.visible.len() >= VISIBLE_BYTES_MAX {
                         self.visible.drain(..VISIBLE_BYTES_MAX / 2);
+                        self.line_start = self.line_start.saturating_sub(VISIBLE_BYTES_MAX / 2);
                     }
                     self.visible.push(byte);
                 }
@@ -98,11 +122,18 @@ impl Screen {
         }
     }
 
-    fn drop_blank(&mut self) {
-        if self.visible.last() == Some(&b' ') {
+    fn drop_blank(&mut self) -> bool {
+        let is_blank = self.visible.last() == Some(&b' ');
+        if is_blank {
             self.visible.pop();
+            self.line_start = self.line_start.min(self.visible.len());
         }
+        is_blank
     }
+}
+
+fn without_blanks(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().copied().filter(|&byte| byte != b' ').collect()
 }
 
 /// What a plain terminal answers, so that no shell waits for it.
@@ -137,30 +168,48 @@ mod tests {
 
     #[test]
     fn wrapped_lines_compare_equal_as_each_shell_wraps_them() {
-        let line = "do echo \"$a\"|k";
-        let busybox = b"do ec\r\r\nho \"$a\"|k";
-        let tcsh = b"do  \x08echo \"$a\"|k";
-        let readline = b"do echo\ro \"$a\"|k";
-        let zsh = b"\x1b[?2004hdo ec \r\x1b[Kh\rho \"$a\"|k";
-        let fish = b"\x1b]0; title\x07\x1b(B\rdo \r\x1b[3Cec\x1b[4Ddo\x1b[m\x1b(B echo \"$a\"|k";
-        for (shell, echo) in
-            [("busybox", &busybox[..]), ("tcsh", tcsh), ("readline", readline), ("zsh", zsh), ("fish", fish)]
-        {
-            assert!(screen(echo).shows(line), "{shell}: {}", screen(echo).visible().escape_ascii());
+        let line = " do echo \"$a\"|k";
+        let busybox = b" do ec\r\r\nho \"$a\"|k";
+        let tcsh = b" do  \x08echo \"$a\"|k";
+        let readline = b"\x07 do echo\ro \"$a\"|k";
+        let zsh = b" \x08 do ec \r\x1b[Kh\rho \"$a\"|k";
+        let fish =
+            b" \r\x1b[3Cdo \r\x1b[6Cecho \r\x1b[11C\"$a\"|\r\x1b[16Ck\x1b[9Ddo\x1b[m\x1b(B echo \"$a\"|k";
+        let ksh = b"\r\n\r#  do echo \"$a\"|k";
+        for (shell, echo) in [
+            ("BusyBox", &busybox[..]),
+            ("tcsh", tcsh),
+            ("readline", readline),
+            ("zsh", zsh),
+            ("fish", fish),
+            ("ksh", ksh),
+        ] {
+            let mut screen = screen(b"Welcome\r\n# ");
+            screen.clear();
+            echo.iter().for_each(|&byte| assert!(screen.push(byte).is_none()));
+            assert!(screen.shows(line), "{shell}: {}", screen.visible().escape_ascii());
         }
     }
 
     #[test]
     fn a_doubled_letter_at_the_wrap_stays_doubled() {
         assert_eq!(screen(b"pa \r\x1b[Ks\rss").visible(), b"pass");
+        assert_eq!(screen(b"pas \r\x1b[Ks\rs!").visible(), b"pass!");
     }
 
     #[test]
     fn a_damaged_echo_is_not_taken_for_the_line() {
-        assert!(!screen(b"$ echo hellp").shows("echo hello"));
-        assert!(!screen(b"$ echo\0hello").shows("echo hello"));
-        assert!(!screen(b"$ echo\xa0hello").shows("echo hello"));
-        assert!(screen(b"junk$ echo hello").shows(" echo hello"));
+        assert!(screen(b" echo hello").shows(" echo hello"));
+        for hit in [
+            &b" echo hellp"[..],
+            b" echo\0hello",
+            b" echo\xa0hello",
+            b"echo hello",
+            b"!echo hello",
+            b"U echo hello",
+        ] {
+            assert!(!screen(hit).shows(" echo hello"), "{}", hit.escape_ascii());
+        }
     }
 
     #[test]

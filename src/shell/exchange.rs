@@ -43,6 +43,8 @@ pub(crate) struct Exchange {
     blocks: Vec<Option<Vec<u8>>>,
     /// The block behind which the host falls silent: when it is here, what lacks is asked for.
     last_asked: usize,
+    /// Blocks that the host has still to send, whole or hit.
+    due: usize,
     said: Vec<u8>,
     progress_at: Option<Instant>,
     wake: Option<Instant>,
@@ -76,6 +78,7 @@ impl Exchange {
             reader: FrameReader::new(channel.nonce, channel.sum),
             blocks: Vec::new(),
             last_asked: 0,
+            due: 0,
             said: Vec::new(),
             progress_at: None,
             wake: None,
@@ -130,14 +133,15 @@ impl Exchange {
         &self.said
     }
 
-    /// Sends bytes that are not a request, with the request behind them under a new checksum.
-    pub(crate) fn send_again_behind(&mut self, bytes: Vec<u8>, sum: Checksum, line: Vec<u8>) {
+    /// Sends bytes that are not a request and, right behind them, the request or only a question
+    /// that shows whether whoever takes requests is there by now. All under this checksum.
+    pub(crate) fn send_behind(&mut self, mut bytes: Vec<u8>, sum: Checksum, request: Vec<u8>, at_once: bool) {
         self.channel.sum = sum;
         self.reader.set_checksum(sum);
         self.said.clear();
+        bytes.extend_from_slice(if at_once { &request } else { b"\n" });
         self.transmit(bytes);
-        self.transmit(line.clone());
-        self.request = Some(line);
+        self.request = Some(request);
     }
 
     /// Ends it with an error of the owner's.
@@ -158,8 +162,9 @@ impl Exchange {
             Frame::Block { seq, index, total, text } if seq == self.seq => {
                 self.handle_block(now, index, total, text);
             }
-            // The end of an earlier conversation, or a frame that will be missed and asked for.
-            Frame::Ack { .. } | Frame::Block { .. } | Frame::Transfer(_) | Frame::Damaged => {}
+            Frame::Damaged => self.handle_damaged(now),
+            // The end of an earlier conversation.
+            Frame::Ack { .. } | Frame::Block { .. } | Frame::Transfer(_) => {}
         }
     }
 
@@ -173,13 +178,28 @@ impl Exchange {
             }
             self.progress_at = Some(now);
             self.ask_again(now);
-        } else if let Some(line) = self.request.clone() {
-            if self.count_try() {
-                self.output.push_back(Output::Event(ShellEvent::SentAgain));
-                self.transmit(line);
-                self.progress_at = Some(now);
-                self.expect_within(now, self.knock_after);
-            }
+        } else if let Some(line) = self.request.clone()
+            && self.count_try()
+        {
+            self.output.push_back(Output::Event(ShellEvent::SentAgain));
+            self.transmit(line);
+            self.progress_at = Some(now);
+            self.expect_within(now, self.knock_after);
+        }
+    }
+
+    /// The host speaks, so it need not be waited for.
+    fn handle_damaged(&mut self, now: Instant) {
+        self.knock_after = self.channel.gap();
+        self.due = self.due.saturating_sub(1);
+        if self.wanted == Wanted::TakeOver {
+            // One of three, or a refusal: the next or the knock will tell.
+            self.expect_within(now, self.knock_after);
+        } else if self.blocks.is_empty() {
+            // Likely the first block, and often the only one.
+            self.ask_for(now, &[1]);
+        } else if self.due == 0 {
+            self.ask_again(now);
         }
     }
 
@@ -196,6 +216,7 @@ impl Exchange {
         if self.blocks.is_empty() {
             self.blocks.resize(total, None);
             self.last_asked = total;
+            self.due = total + 1 - index;
         }
         if total != self.blocks.len() {
             return; // the checksum passed by chance
@@ -203,9 +224,10 @@ impl Exchange {
         if self.blocks[index - 1].is_none() {
             self.blocks[index - 1] = Some(text);
             self.tries = 0;
+            self.progress_at = Some(now);
         }
         self.request = None;
-        self.progress_at = Some(now);
+        self.due = self.due.saturating_sub(1);
         self.knock_after = self.channel.gap();
         self.expect_within(now, self.channel.gap());
         if self.blocks.iter().all(Option::is_some) {
@@ -213,23 +235,26 @@ impl Exchange {
             self.hex_heard = is_hex(&text);
             let outcome = decode_reply(&text, self.hex_heard, limit);
             self.end(outcome);
-        } else if index >= self.last_asked {
+        } else if index >= self.last_asked || self.due == 0 {
             self.ask_again(now);
         }
     }
 
     /// Asks for the blocks that lack, or for all if none is here.
     fn ask_again(&mut self, now: Instant) {
+        let lacks = |index: &usize| self.blocks[index - 1].is_none();
+        let lacking: Vec<usize> = (1..=self.blocks.len()).filter(lacks).take(ASKED_AT_ONCE_MAX).collect();
+        self.ask_for(now, &lacking);
+    }
+
+    fn ask_for(&mut self, now: Instant, lacking: &[usize]) {
         if !self.count_try() {
             return;
         }
-        let lacking: Vec<usize> = (1..=self.blocks.len())
-            .filter(|&index| self.blocks[index - 1].is_none())
-            .take(ASKED_AT_ONCE_MAX)
-            .collect();
         self.last_asked = lacking.last().copied().unwrap_or(0);
+        self.due = lacking.len();
         self.output.push_back(Output::Event(ShellEvent::AskedAgain { blocks: lacking.len() }));
-        let line = Request::Again { blocks: &lacking }.line(self.channel.sum, &self.seq);
+        let line = Request::Again { blocks: lacking }.line(self.channel.sum, &self.seq);
         self.transmit(line);
         self.expect_within(now, self.knock_after);
     }

@@ -36,6 +36,8 @@ pub(crate) struct FakeHost {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Prompt,
+    /// `read a;eval "$a"`: the terminal echoes, nothing prompts.
+    OneLine,
     Loader,
     Agent,
 }
@@ -72,6 +74,7 @@ impl FakeHost {
     fn type_at_prompt(&mut self, byte: u8) {
         match byte {
             0x15 => self.line.clear(),
+            0x03 if self.mode == Mode::OneLine => self.hangs_up = true,
             0x03 => {
                 self.line.clear();
                 self.say("^C\r\n$ ");
@@ -79,9 +82,16 @@ impl FakeHost {
             b'\r' | b'\n' => {
                 self.say("\r\n");
                 let line = String::from_utf8_lossy(&std::mem::take(&mut self.line)).into_owned();
-                if line == agent::loader(self.nonce) {
+                let (first, second) = agent::loader_in_two(self.nonce);
+                let one_line = self.mode == Mode::OneLine;
+                if line == if one_line { second } else { agent::loader(self.nonce) } {
                     self.mode = Mode::Loader;
                     self.say(&format!("~{}\n", self.nonce));
+                } else if one_line {
+                    self.ran.push(line);
+                    self.hangs_up = true;
+                } else if line == first {
+                    self.mode = Mode::OneLine;
                 } else {
                     if !line.is_empty() {
                         self.ran.push(line);
@@ -198,7 +208,7 @@ impl Peer for FakeHost {
     fn handle_input(&mut self, _now: Instant, bytes: &[u8]) {
         for &byte in bytes {
             match (self.mode, byte) {
-                (Mode::Prompt, byte) => self.type_at_prompt(byte),
+                (Mode::Prompt | Mode::OneLine, byte) => self.type_at_prompt(byte),
                 (Mode::Loader | Mode::Agent, b'\n') => {
                     let line = std::mem::take(&mut self.line);
                     self.take_line(&line);

@@ -54,12 +54,27 @@ impl std::fmt::Display for Nonce {
 pub enum Frame {
     /// The loader waits for a line.
     Loader,
-    /// A line was damaged, or there was none; `last` is the last command taken.
-    Nak { last: String },
+    /// A line was damaged, or there was none.
+    Nak {
+        /// The last command taken.
+        last: String,
+    },
     /// A command takes the line over.
-    Ack { seq: String },
-    /// A block of a reply that arrived whole. Blocks are counted from 1.
-    Block { seq: String, index: usize, total: usize, text: Vec<u8> },
+    Ack {
+        /// Its number.
+        seq: String,
+    },
+    /// A block of a reply that arrived whole.
+    Block {
+        /// The command's number.
+        seq: String,
+        /// Which block, counted from 1.
+        index: usize,
+        /// How many the reply has.
+        total: usize,
+        /// The output's text, still encoded.
+        text: Vec<u8>,
+    },
     /// A transfer's frame: the text behind the colon, unchecked.
     Transfer(Vec<u8>),
     /// Something with our mark that noise has hit.

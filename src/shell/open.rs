@@ -41,6 +41,7 @@ pub struct Open {
     options: OpenOptions,
     state: State,
     wake: Option<Instant>,
+    give_up_at: Option<Instant>,
     screen: Screen,
     reader: FrameReader,
     said: Vec<u8>,
@@ -75,6 +76,7 @@ enum State {
     },
     /// The loader was started and has not said so yet.
     Marker {
+        line: Line,
         nudges: u32,
     },
     /// The agent and the first command are on their way.
@@ -112,6 +114,7 @@ impl Open {
             options,
             state: State::Settle { latest: None },
             wake: None,
+            give_up_at: None,
             screen: Screen::default(),
             reader: FrameReader::new(nonce, Checksum::Cksum),
             said: Vec::new(),
@@ -143,7 +146,7 @@ impl Open {
                     self.round_trip = now.saturating_duration_since(since).min(ROUND_TRIP_MAX);
                     self.end_line(now, line);
                 } else {
-                    self.wake = Some(now + ECHO_GAP);
+                    self.wake = Some(earlier(now + ECHO_GAP, Some(since + ECHO_MAX)));
                 }
             }
             State::Marker { .. } if loader_waits => self.load(now),
@@ -154,7 +157,7 @@ impl Open {
     /// Types a line without ending it.
     fn type_line(&mut self, now: Instant, line: Line) {
         self.typed += 1;
-        if self.typed > TYPED_MAX {
+        if self.typed > TYPED_MAX || self.give_up_at.is_some_and(|at| now > at) {
             return self.end(Err(ShellError::NotAShell { last: last_words(&self.said) }));
         }
         self.output.push_back(Output::Event(ShellEvent::Typing));
@@ -199,13 +202,13 @@ impl Open {
 
     fn end_line(&mut self, now: Instant, line: Line) {
         // A terminal sends CR; a tty that does not map it wants LF.
-        self.transmit(if self.refused % 2 == 0 { b"\r".to_vec() } else { b"\n".to_vec() });
+        self.transmit(if self.refused.is_multiple_of(2) { b"\r".to_vec() } else { b"\n".to_vec() });
         self.echo_before = None;
         if line == Line::First {
             self.state = State::FirstOfTwo { latest: now + CLEAR_MAX };
             self.wake = Some(now + self.gap());
         } else {
-            self.state = State::Marker { nudges: 0 };
+            self.state = State::Marker { line, nudges: 0 };
             self.wake = Some(now + self.gap() + MARKER_BEYOND_GAP);
         }
     }
@@ -236,15 +239,17 @@ impl Open {
                 let line = *line;
                 self.judge_echo(now, line);
             }
-            State::Marker { nudges } if *nudges < NUDGES_MAX => {
-                // The loader answers an empty line; a prompt comes back.
+            State::Marker { line: Line::Whole | Line::First, nudges } if *nudges < NUDGES_MAX => {
+                // The loader answers any line; at a prompt nothing is left of ours to be run, should
+                // its end have been hit.
                 *nudges += 1;
-                self.transmit(b"\n".to_vec());
+                self.transmit(vec![KILL_LINE, b'\n']);
                 self.wake = Some(now + self.gap() + MARKER_BEYOND_GAP);
             }
-            State::Marker { .. } => {
+            State::Marker { line, .. } => {
+                let line = *line;
                 self.refused += 1;
-                self.clear_line(now, Line::Whole);
+                self.clear_line(now, line);
             }
             State::Load(_) | State::Over => {}
         }
@@ -286,7 +291,8 @@ impl Load {
         let command = probe_command();
         let probe = Request::Capture { command: &command, blocks: blocks_for(PROBE_BYTES_MAX, true) };
         self.exchange.take_loader_waits();
-        self.exchange.send_again_behind(bytes, sum, probe.line(sum, PROBE_SEQ));
+        // Where the agent was hit once, it goes alone.
+        self.exchange.send_behind(bytes, sum, probe.line(sum, PROBE_SEQ), self.loads == 0);
         self.loads += 1;
         self.again_at = None;
     }
@@ -362,6 +368,7 @@ impl Machine for Open {
     fn poll_output(&mut self, now: Instant) -> Output<ShellEvent, Result<Shell, ShellError>> {
         if let State::Settle { latest: latest @ None } = &mut self.state {
             *latest = Some(now + SETTLE_MAX);
+            self.give_up_at = Some(now + TYPING_MAX);
             self.wake.get_or_insert(now + self.options.settle);
         }
         if let Some(output) = self.output.pop_front() {
@@ -414,6 +421,10 @@ const SETTLE_MAX: Duration = Duration::from_secs(20);
 const ECHO_FIRST: Duration = Duration::from_secs(6);
 /// Silence in which an echo has come to its end.
 const ECHO_GAP: Duration = Duration::from_millis(1_500);
+/// An echo that goes on for longer is something else.
+const ECHO_MAX: Duration = Duration::from_secs(30);
+/// No line is typed any more after this; the one before ends within [`ECHO_MAX`].
+const TYPING_MAX: Duration = Duration::from_secs(180);
 /// Silence after which a prompt has come back.
 const CLEAR_QUIET: Duration = Duration::from_millis(800);
 /// A host that still prints after this gets the next line all the same.
@@ -431,4 +442,4 @@ const TYPED_MAX: u32 = 12;
 /// Of these, so many before the short first line is tried.
 const TYPED_WHOLE_MAX: u32 = 4;
 /// Times the agent is sent.
-const LOADS_MAX: u32 = 16;
+const LOADS_MAX: u32 = 30;

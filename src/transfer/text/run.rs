@@ -99,13 +99,14 @@ impl Run {
         is_new
     }
 
-    /// The host said how many frames there are.
-    pub(super) fn end(&mut self, count: usize) {
-        self.count = Some(count);
+    /// The host said how many frames there are; says whether that is new.
+    pub(super) fn end(&mut self, count: usize) -> bool {
+        let is_new = self.count.replace(count).is_none();
         self.under_way = false;
         if self.lost_percent.is_none() {
             self.lost_percent = Some(100 * self.lacking().len() / count.max(1));
         }
+        is_new
     }
 
     /// What to ask for: empty means all of it, from nothing.
