@@ -1,0 +1,140 @@
+//! Pseudo-terminals: opening a pair without leaking descriptors, and the master as an async pipe.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
+use nix::pty::{Winsize, grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::sys::termios::{FlushArg, SetArg, cfmakeraw, tcflush, tcgetattr, tcsetattr};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Both ends of a new pseudo-terminal.
+#[derive(Debug)]
+pub struct PtyPair {
+    /// The end that plays the wire.
+    pub master: OwnedFd,
+    /// The end that a program takes for its terminal or serial port.
+    pub slave: OwnedFd,
+    /// Where others open the slave.
+    pub path: PathBuf,
+}
+
+impl PtyPair {
+    /// Opens a pair. Both descriptors are close-on-exec from birth: `openpty` sets that too late for
+    /// a child that another thread forks in between.
+    pub fn open() -> io::Result<Self> {
+        let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
+        grantpt(&master)?;
+        unlockpt(&master)?;
+        let path = PathBuf::from(ptsname_r(&master)?);
+        // std opens everything close-on-exec.
+        let slave = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(&path)?;
+        Ok(Self { master: OwnedFd::from(master), slave: slave.into(), path })
+    }
+
+    /// Makes the slave carry all 256 bytes unchanged and echo none. To be done before anything is
+    /// written to the master: a cooked slave would send it straight back.
+    pub fn make_raw(&self) -> io::Result<()> {
+        let mut termios = tcgetattr(&self.slave)?;
+        cfmakeraw(&mut termios);
+        Ok(tcsetattr(&self.slave, SetArg::TCSANOW, &termios)?)
+    }
+
+    /// Tells the slave's programs how large their screen is.
+    pub fn set_window(&self, rows: u16, cols: u16) -> io::Result<()> {
+        nix::ioctl_write_ptr_bad!(tiocswinsz, libc::TIOCSWINSZ, Winsize);
+        let size = Winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
+        // SAFETY: TIOCSWINSZ reads one `winsize` from a pointer that is valid for the call.
+        unsafe { tiocswinsz(self.slave.as_raw_fd(), &size) }?;
+        Ok(())
+    }
+}
+
+/// A PTY's master as an async pipe. When the last slave is closed, Linux lets the master read what
+/// is left and then answers EIO; that is end of file here.
+#[derive(Debug)]
+pub struct PtyMaster {
+    fd: AsyncFd<OwnedFd>,
+    ended: bool,
+}
+
+impl PtyMaster {
+    /// Takes the master over and makes it non-blocking. Needs a running tokio reactor.
+    pub fn new(master: OwnedFd) -> io::Result<Self> {
+        let flags = OFlag::from_bits_retain(fcntl(&master, FcntlArg::F_GETFL)?);
+        fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        // SAFETY: an `OwnedFd` is open, and the same descriptor, for as long as it lives.
+        let fd = unsafe { AsyncFd::register(master) }?;
+        Ok(Self { fd, ended: false })
+    }
+
+    /// Throws away what was written and the slave has not read.
+    pub fn discard_output(&self) -> io::Result<()> {
+        Ok(tcflush(self.fd.get_ref().as_fd(), FlushArg::TCOFLUSH)?)
+    }
+}
+
+impl AsyncRead for PtyMaster {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.ended || buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            let mut guard = ready!(self.fd.poll_read_ready(cx))?;
+            let read = guard.try_io(|fd| Ok(nix::unistd::read(fd, buf.initialize_unfilled())?));
+            match read {
+                Ok(Ok(0)) => self.ended = true,
+                Ok(Ok(count)) => buf.advance(count),
+                Ok(Err(error)) if is(&error, Errno::EIO) => self.ended = true,
+                Ok(Err(error)) if is(&error, Errno::EINTR) => continue,
+                Ok(Err(error)) => return Poll::Ready(Err(error)),
+                Err(_would_block) => continue,
+            }
+            return Poll::Ready(Ok(()));
+        }
+    }
+}
+
+impl AsyncWrite for PtyMaster {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let mut guard = ready!(self.fd.poll_write_ready(cx))?;
+            match guard.try_io(|fd| Ok(nix::unistd::write(fd, buf)?)) {
+                Ok(Err(error)) if is(&error, Errno::EINTR) => {}
+                Ok(Err(error)) if is(&error, Errno::EIO) => {
+                    let gone =
+                        io::Error::new(io::ErrorKind::BrokenPipe, "nobody holds the terminal's other end");
+                    return Poll::Ready(Err(gone));
+                }
+                Ok(result) => return Poll::Ready(result),
+                Err(_would_block) => {}
+            }
+        }
+    }
+
+    /// Nothing is buffered on this side of the kernel.
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// A terminal has no half-closed state; dropping the master hangs up.
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno as i32)
+}

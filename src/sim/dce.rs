@@ -1,0 +1,791 @@
+//! A Hayes modem (V.250 calls it the DCE) as a state machine: told the time, bytes from the
+//! terminal side (DTE) and bytes from whoever answered; it knows nothing of PTYs or processes.
+//!
+//! ```text
+//!            ATD            answered              +++
+//! Command --------> Dialling -------> Online <---------> OnlineCommand
+//!    ^  any character, |                |        ATO          |
+//!    |  BUSY ..        |                | carrier lost, DTR   | ATH
+//!    +-----------------+----------------+---------------------+
+//! ```
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::at::{AtCommand, DialString, REGISTERS, next_command};
+use super::call::{Call, EscapeWatch, Fate};
+use super::wire::LineQuality;
+use crate::machine::Control;
+
+/// What the modem, the line behind it and the people at its far end are like.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DceOptions {
+    /// Rate, latency and bit errors of the line.
+    pub quality: LineQuality,
+    /// Decides which bits are hit, call by call.
+    pub seed: u64,
+    /// The whole text at carrier: `CONNECT 57600/ARQ/V34/LAPM`.
+    pub connect_text: String,
+    /// What happens at a number, by its digits; other numbers get `answers`.
+    pub phone_book: Vec<(String, Answer)>,
+    /// What happens call by call; the last one stays. Empty = everybody answers.
+    pub answers: Vec<Answer>,
+    /// From the end of dialling to the outcome.
+    pub ring_delay: Duration,
+    /// The carrier is lost after so many bytes to the DTE, one value a call; later calls are unharmed.
+    pub drop_after: Vec<u64>,
+    /// The line goes deaf after so many bytes to the DTE, one value a call.
+    pub silent_after: Vec<u64>,
+}
+
+impl Default for DceOptions {
+    fn default() -> Self {
+        Self {
+            quality: LineQuality::PERFECT,
+            seed: 1,
+            connect_text: "CONNECT 33600".into(),
+            phone_book: Vec::new(),
+            answers: Vec::new(),
+            ring_delay: Duration::from_secs(2),
+            drop_after: Vec::new(),
+            silent_after: Vec::new(),
+        }
+    }
+}
+
+/// How a call is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// By a modem.
+    Connect,
+    /// By the engaged tone.
+    Busy,
+    /// Not at all.
+    NoAnswer,
+    /// By something that is no modem.
+    NoCarrier,
+    /// There is no line on our side.
+    NoDialtone,
+    /// By a person, on modems that can tell.
+    Voice,
+    /// The modem itself refuses for a while (redial rules of some countries).
+    Delayed,
+    /// The modem itself refuses for good.
+    Blacklisted,
+}
+
+impl std::str::FromStr for Answer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        ANSWERS.iter().find(|(name, _)| *name == text).map(|&(_, answer)| answer).ok_or_else(|| {
+            let names: Vec<_> = ANSWERS.iter().map(|&(name, _)| name).collect();
+            format!("`{text}` is no answer; choose one of {}", names.join(", "))
+        })
+    }
+}
+
+/// What is told to whoever runs the modem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DceEvent {
+    /// A number was dialled.
+    Dialled {
+        /// As dialled, without separators.
+        number: String,
+    },
+    /// The call came to nothing.
+    Refused {
+        /// The modem's word for it.
+        result: &'static str,
+    },
+    /// Carrier: the host begins now.
+    Connected {
+        /// Which call, from 1.
+        call: u64,
+        /// The number it was made to.
+        number: String,
+    },
+    /// Carrier gone: the host ends now.
+    HungUp {
+        /// Which call.
+        call: u64,
+        /// Whose doing it was.
+        by: HangUpBy,
+        /// Payload to the DTE.
+        bytes_down: u64,
+        /// Payload from the DTE.
+        bytes_up: u64,
+        /// Bytes that the line damaged, both ways.
+        damaged: u64,
+    },
+}
+
+/// Who ended a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HangUpBy {
+    /// The DTE, by a command (ATH, ATZ).
+    Command,
+    /// The DTE, by dropping DTR.
+    Dtr,
+    /// The host.
+    Host,
+    /// The line, as planned.
+    Line,
+}
+
+/// What the modem wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DceStep {
+    /// Hear this.
+    Event(DceEvent),
+    /// Nothing until bytes come or, if given, this moment.
+    Wait(Option<Instant>),
+}
+
+/// Where the modem stands, for tests and status lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// On-hook: no call.
+    OnHook,
+    /// Off-hook without a call (ATH1).
+    OffHook,
+    /// Dialling or waiting for an answer.
+    Dialling,
+    /// A call, in data state.
+    Online,
+    /// A call, in command state.
+    OnlineCommand,
+}
+
+/// The modem.
+#[derive(Debug)]
+pub struct Dce {
+    options: DceOptions,
+    settings: Settings,
+    line: CommandLine,
+    state: State,
+    dials: usize,
+    connects: u64,
+    last_body: Vec<u8>,
+    last_number: String,
+    for_dte: VecDeque<u8>,
+    events: VecDeque<DceEvent>,
+}
+
+impl Dce {
+    /// A modem that has just been switched on.
+    pub fn new(options: DceOptions) -> Self {
+        Self {
+            options,
+            settings: Settings::default(),
+            line: CommandLine::Idle,
+            state: State::Command { off_hook: false },
+            dials: 0,
+            connects: 0,
+            last_body: Vec::new(),
+            last_number: String::new(),
+            for_dte: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Takes bytes from the DTE and returns how many. It takes none while an event waits to be
+    /// polled, and no more than about a second of line time ahead of the line.
+    pub fn handle_dte(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        for (taken, &byte) in bytes.iter().enumerate() {
+            self.advance(now);
+            if !self.events.is_empty() || self.room_for_dte() == 0 {
+                return taken;
+            }
+            self.handle_dte_byte(now, byte);
+        }
+        self.advance(now);
+        bytes.len()
+    }
+
+    /// Takes bytes from the host and returns how many. Without a call they go nowhere.
+    pub fn handle_host(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        self.advance(now);
+        let taken = match &mut self.state {
+            State::Online(call, _) | State::OnlineCommand(call) => {
+                call.push_down(now, bytes, self.for_dte.len())
+            }
+            State::Command { .. } | State::Dialling { .. } => bytes.len(),
+        };
+        self.advance(now);
+        taken
+    }
+
+    /// The host has ended; the carrier goes once its last byte has arrived.
+    pub fn handle_host_end(&mut self, now: Instant) {
+        if let State::Online(call, _) | State::OnlineCommand(call) = &mut self.state {
+            call.end_host();
+        }
+        self.advance(now);
+    }
+
+    /// What the DTE does to the leads.
+    pub fn handle_control(&mut self, now: Instant, control: Control) {
+        self.advance(now);
+        match control {
+            Control::Dtr(false) => self.handle_dtr_drop(),
+            // DTR coming back changes nothing, a BREAK is not passed on, and what the DTE's port
+            // still holds is not the modem's to discard.
+            Control::Dtr(true) | Control::Break(_) | Control::DiscardOutput => {}
+        }
+    }
+
+    /// What to do next. Called until it answers `Wait`.
+    pub fn poll(&mut self, now: Instant) -> DceStep {
+        self.advance(now);
+        match self.events.pop_front() {
+            Some(event) => DceStep::Event(event),
+            None => DceStep::Wait(self.deadline()),
+        }
+    }
+
+    /// Bytes for the DTE (a first stretch of them), to be given back to [`Self::sent_to_dte`].
+    pub fn output_for_dte(&self) -> &[u8] {
+        self.for_dte.as_slices().0
+    }
+
+    /// The DTE has taken so many.
+    pub fn sent_to_dte(&mut self, count: usize) {
+        self.for_dte.drain(..count.min(self.for_dte.len()));
+    }
+
+    /// Bytes for the host (a first stretch of them).
+    pub fn output_for_host(&self) -> &[u8] {
+        match &self.state {
+            State::Online(call, _) | State::OnlineCommand(call) => call.for_host.as_slices().0,
+            State::Command { .. } | State::Dialling { .. } => &[],
+        }
+    }
+
+    /// The host has taken so many.
+    pub fn sent_to_host(&mut self, count: usize) {
+        if let State::Online(call, _) | State::OnlineCommand(call) = &mut self.state {
+            call.for_host.drain(..count.min(call.for_host.len()));
+        }
+    }
+
+    /// How many bytes of the DTE's would be taken now, events apart.
+    pub fn room_for_dte(&self) -> usize {
+        match &self.state {
+            State::Online(call, _) => call.room_up(),
+            State::Command { .. } | State::Dialling { .. } | State::OnlineCommand(_) => {
+                ANSWERS_QUEUED_MAX.saturating_sub(self.for_dte.len())
+            }
+        }
+    }
+
+    /// How many bytes of the host's would be taken now.
+    pub fn room_for_host(&self) -> usize {
+        match &self.state {
+            State::Online(call, _) | State::OnlineCommand(call) => call.room_down(self.for_dte.len()),
+            State::Command { .. } | State::Dialling { .. } => usize::MAX,
+        }
+    }
+
+    /// Where the modem stands.
+    pub fn hook(&self) -> Hook {
+        match self.state {
+            State::Command { off_hook: false } => Hook::OnHook,
+            State::Command { off_hook: true } => Hook::OffHook,
+            State::Dialling { .. } => Hook::Dialling,
+            State::Online(..) => Hook::Online,
+            State::OnlineCommand(_) => Hook::OnlineCommand,
+        }
+    }
+
+    /// Data Carrier Detect.
+    pub fn carrier(&self) -> bool {
+        matches!(self.state, State::Online(..) | State::OnlineCommand(_))
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::Command { .. } => None,
+            State::Dialling { due, .. } => Some(*due),
+            State::Online(call, escape) => {
+                let escape = escape.due(self.settings.guard_time());
+                [call.next_down(), call.next_up(), escape].into_iter().flatten().min()
+            }
+            // What comes from the host waits on the wire until ATO.
+            State::OnlineCommand(call) => call.next_up(),
+        }
+    }
+
+    /// Lets everything happen that is due by `now`.
+    fn advance(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Command { .. } => {}
+            State::Dialling { due, .. } if now < *due => {}
+            State::Dialling { .. } => self.finish_dialling(now),
+            State::Online(call, escape) => {
+                call.advance_up(now);
+                let escaped = escape.due(self.settings.guard_time()).is_some_and(|due| due <= now);
+                if !call.advance_down(now, &mut self.for_dte) {
+                    self.lose_carrier(HangUpBy::Line);
+                } else if call.host_gone() {
+                    self.lose_carrier(HangUpBy::Host);
+                } else if escaped {
+                    self.escape();
+                }
+            }
+            State::OnlineCommand(call) => {
+                call.advance_up(now);
+                if call.host_ended() {
+                    self.lose_carrier(HangUpBy::Host);
+                }
+            }
+        }
+    }
+
+    fn handle_dte_byte(&mut self, now: Instant, byte: u8) {
+        match &mut self.state {
+            State::Command { .. } | State::OnlineCommand(_) => self.handle_command_byte(now, byte),
+            // V.250 5.6.1: any character aborts, but not in the first 125 ms, which belong to an LF
+            // behind the CR.
+            State::Dialling { since, .. } if now < *since + ABORT_DEAF => {}
+            State::Dialling { .. } => {
+                self.state = State::Command { off_hook: false };
+                self.refuse(ResultCode::NoCarrier);
+            }
+            State::Online(call, escape) => {
+                // The far end sees the escape characters too.
+                call.push_up(now, &[byte]);
+                let guard = self.settings.guard_time();
+                escape.handle_byte(now, byte, self.settings.register(S_ESCAPE), guard);
+            }
+        }
+    }
+
+    /// Collects a command line (V.250 5.2): AT or at, then a body up to the CR; A/ repeats the last.
+    fn handle_command_byte(&mut self, now: Instant, byte: u8) {
+        let byte = byte & 0x7f; // V.250 5.1: the eighth bit is parity, if anything
+        let cr = self.settings.register(S_CR);
+        let backspace = self.settings.register(S_BACKSPACE);
+        if self.settings.echo && byte != backspace {
+            self.for_dte.push_back(byte);
+        }
+        match (std::mem::replace(&mut self.line, CommandLine::Idle), byte) {
+            (CommandLine::Idle | CommandLine::Prefix(_), b'A' | b'a') => {
+                self.line = CommandLine::Prefix(byte)
+            }
+            (CommandLine::Prefix(b'A'), b'T') | (CommandLine::Prefix(b'a'), b't') => {
+                self.line = CommandLine::Body(Vec::new());
+            }
+            (CommandLine::Prefix(_), b'/') => {
+                let body = self.last_body.clone();
+                self.execute(now, &body);
+            }
+            (CommandLine::Idle | CommandLine::Prefix(_), _) => {}
+            (CommandLine::Body(body), byte) if byte == cr => {
+                if body.len() > BODY_MAX {
+                    return self.result(ResultCode::Error);
+                }
+                self.last_body.clone_from(&body);
+                self.execute(now, &body);
+            }
+            (CommandLine::Body(mut body), byte) => {
+                if byte == backspace {
+                    if body.pop().is_some() && self.settings.echo {
+                        self.for_dte.extend([backspace, b' ', backspace]);
+                    }
+                } else if byte >= b' ' && body.len() <= BODY_MAX {
+                    body.push(byte); // one more than may be shows that the line was too long
+                }
+                self.line = CommandLine::Body(body);
+            }
+        }
+    }
+
+    /// Does a line's commands up to its end, its first error, or the one that has its own result.
+    fn execute(&mut self, now: Instant, mut body: &[u8]) {
+        while let Some(command) = next_command(&mut body) {
+            let Ok(command) = command else { return self.result(ResultCode::Error) };
+            match self.perform(now, command) {
+                Performed::Next => {}
+                Performed::Final(result) => return self.result(result),
+                Performed::ResultComesLater => return,
+            }
+        }
+        self.result(ResultCode::Ok);
+    }
+
+    fn perform(&mut self, now: Instant, command: AtCommand) -> Performed {
+        match command {
+            AtCommand::Echo(on) => self.settings.echo = on,
+            AtCommand::Verbose(on) => self.settings.verbose = on,
+            AtCommand::Quiet(on) => self.settings.quiet = on,
+            AtCommand::ResultLevel(level) => self.settings.result_level = level,
+            AtCommand::DtrAction(action) => self.settings.dtr_action = action,
+            AtCommand::ReadRegister(register) => {
+                let value = self.settings.register(register);
+                self.info(&format!("{value:03}"));
+            }
+            AtCommand::SetRegister(S_CR | S_LF | S_BACKSPACE, 128..) => {
+                return Performed::Final(ResultCode::Error);
+            }
+            AtCommand::SetRegister(S_CARRIER_WAIT, 0) => return Performed::Final(ResultCode::Error),
+            AtCommand::SetRegister(register, value) => {
+                if let Some(place) = self.settings.registers.get_mut(usize::from(register)) {
+                    *place = value;
+                }
+            }
+            AtCommand::Reset => {
+                self.hang_up(HangUpBy::Command);
+                self.settings = Settings::default();
+            }
+            AtCommand::Factory => self.settings = Settings::default(),
+            AtCommand::Identify(text) => self.info(text),
+            AtCommand::OnHook(true) => self.hang_up(HangUpBy::Command),
+            AtCommand::OnHook(false) => {
+                if let State::Command { off_hook } = &mut self.state {
+                    *off_hook = true;
+                }
+            }
+            AtCommand::Online => return self.go_online(now),
+            AtCommand::Answer => return self.answer(now),
+            AtCommand::Dial(dial) => return self.dial(now, dial),
+            AtCommand::Accepted => {}
+        }
+        Performed::Next
+    }
+
+    fn go_online(&mut self, now: Instant) -> Performed {
+        match std::mem::replace(&mut self.state, State::Command { off_hook: false }) {
+            State::OnlineCommand(call) => {
+                self.state = State::Online(call, EscapeWatch::new(now));
+                Performed::Final(ResultCode::Connect)
+            }
+            State::Command { .. } | State::Dialling { .. } | State::Online(..) => {
+                Performed::Final(ResultCode::NoCarrier)
+            }
+        }
+    }
+
+    /// Nobody calls a simulated modem: off-hook, no carrier, S7 ends it.
+    fn answer(&mut self, now: Instant) -> Performed {
+        if self.carrier() {
+            return Performed::Final(ResultCode::Error);
+        }
+        let due = now + self.settings.carrier_wait();
+        self.state = State::Dialling { since: now, due, number: String::new(), answer: Answer::NoCarrier };
+        Performed::ResultComesLater
+    }
+
+    fn dial(&mut self, now: Instant, dial: DialString) -> Performed {
+        if self.carrier() {
+            return Performed::Final(ResultCode::Error);
+        }
+        let number = if dial.redial { self.last_number.clone() } else { dial.number };
+        self.last_number.clone_from(&number);
+        self.events.push_back(DceEvent::Dialled { number: number.clone() });
+        if dial.stay {
+            self.state = State::Command { off_hook: true };
+            return Performed::Final(ResultCode::Ok);
+        }
+        let answer = self.options.answer_to(&number, self.dials);
+        self.dials += 1;
+        let delay = match answer {
+            Answer::NoDialtone | Answer::Delayed | Answer::Blacklisted => Duration::ZERO,
+            Answer::Connect | Answer::Busy | Answer::NoAnswer | Answer::NoCarrier | Answer::Voice => {
+                self.options.ring_delay
+            }
+        };
+        let (delay, answer) = if delay > self.settings.carrier_wait() {
+            (self.settings.carrier_wait(), Answer::NoCarrier)
+        } else {
+            (delay, answer)
+        };
+        self.state = State::Dialling { since: now, due: now + delay, number, answer };
+        Performed::ResultComesLater
+    }
+
+    fn finish_dialling(&mut self, now: Instant) {
+        let nobody = State::Command { off_hook: false };
+        let State::Dialling { number, answer, .. } = std::mem::replace(&mut self.state, nobody) else {
+            return;
+        };
+        let result = self.settings.result_of(answer);
+        if result != ResultCode::Connect {
+            return self.refuse(result);
+        }
+        let planned = |plan: &[u64]| plan.get(self.connects as usize).copied();
+        let fate = Fate {
+            drop_after: planned(&self.options.drop_after),
+            silent_after: planned(&self.options.silent_after),
+        };
+        self.connects += 1;
+        let call = Call::new(self.connects, self.options.quality, self.options.seed, fate);
+        self.result(ResultCode::Connect);
+        self.events.push_back(DceEvent::Connected { call: call.number, number });
+        self.state = State::Online(call, EscapeWatch::new(now));
+    }
+
+    fn refuse(&mut self, result: ResultCode) {
+        self.events.push_back(DceEvent::Refused { result: result.words() });
+        self.result(result);
+    }
+
+    fn escape(&mut self) {
+        match std::mem::replace(&mut self.state, State::Command { off_hook: false }) {
+            State::Online(call, _) => {
+                self.state = State::OnlineCommand(call);
+                self.line = CommandLine::Idle;
+                self.result(ResultCode::Ok);
+            }
+            other @ (State::Command { .. } | State::Dialling { .. } | State::OnlineCommand(_)) => {
+                self.state = other;
+            }
+        }
+    }
+
+    fn lose_carrier(&mut self, by: HangUpBy) {
+        self.hang_up(by);
+        self.line = CommandLine::Idle;
+        self.result(ResultCode::NoCarrier);
+    }
+
+    /// On-hook. Bytes that were under way are lost with the carrier.
+    fn hang_up(&mut self, by: HangUpBy) {
+        match std::mem::replace(&mut self.state, State::Command { off_hook: false }) {
+            State::Online(call, _) | State::OnlineCommand(call) => {
+                self.events.push_back(DceEvent::HungUp {
+                    call: call.number,
+                    by,
+                    bytes_down: call.delivered,
+                    bytes_up: call.sent_up(),
+                    damaged: call.damaged(),
+                });
+            }
+            State::Command { .. } | State::Dialling { .. } => {}
+        }
+    }
+
+    /// Circuit 108/2 turned off, answered as &D says (V.250 does not number it; Hayes does).
+    fn handle_dtr_drop(&mut self) {
+        match (self.settings.dtr_action, &self.state) {
+            (0, _) => {}
+            (1, _) => self.escape(),
+            (_, State::Online(..) | State::OnlineCommand(_)) => {
+                self.lose_carrier(HangUpBy::Dtr);
+                if self.settings.dtr_action == 3 {
+                    self.settings = Settings::default();
+                }
+            }
+            (_, State::Dialling { .. }) => {
+                self.state = State::Command { off_hook: false };
+                self.refuse(ResultCode::NoCarrier);
+            }
+            (_, State::Command { .. }) => {
+                self.state = State::Command { off_hook: false };
+                self.line = CommandLine::Idle;
+            }
+        }
+    }
+
+    /// A result code, as words or as a digit (V.250 5.7.1).
+    fn result(&mut self, result: ResultCode) {
+        if self.settings.quiet {
+            return;
+        }
+        let (cr, lf) = (self.settings.register(S_CR), self.settings.register(S_LF));
+        if !self.settings.verbose {
+            self.for_dte.extend(result.digits().bytes());
+            self.for_dte.push_back(cr);
+            return;
+        }
+        self.for_dte.extend([cr, lf]);
+        if result == ResultCode::Connect && self.settings.result_level > 0 {
+            self.for_dte.extend(self.options.connect_text.bytes());
+        } else {
+            self.for_dte.extend(result.words().bytes());
+        }
+        self.for_dte.extend([cr, lf]);
+    }
+
+    /// Information text, which Q does not silence.
+    fn info(&mut self, text: &str) {
+        let (cr, lf) = (self.settings.register(S_CR), self.settings.register(S_LF));
+        if self.settings.verbose {
+            self.for_dte.extend([cr, lf]);
+        }
+        self.for_dte.extend(text.bytes());
+        self.for_dte.extend([cr, lf]);
+    }
+}
+
+impl DceOptions {
+    fn answer_to(&self, number: &str, dials_before: usize) -> Answer {
+        let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+        let listed = self.phone_book.iter().find(|(listed, _)| digits(listed) == digits(number));
+        let in_turn = self.answers.get(dials_before).or(self.answers.last());
+        listed.map(|(_, answer)| answer).or(in_turn).copied().unwrap_or(Answer::Connect)
+    }
+}
+
+#[derive(Debug)]
+enum State {
+    Command { off_hook: bool },
+    Dialling { since: Instant, due: Instant, number: String, answer: Answer },
+    Online(Call, EscapeWatch),
+    OnlineCommand(Call),
+}
+
+/// A command line as it is typed.
+#[derive(Debug)]
+enum CommandLine {
+    Idle,
+    /// An `A` or `a`; the letter behind it has to be of the same case.
+    Prefix(u8),
+    Body(Vec<u8>),
+}
+
+/// How a command left the line it stands on.
+enum Performed {
+    Next,
+    Final(ResultCode),
+    ResultComesLater,
+}
+
+#[derive(Debug)]
+struct Settings {
+    echo: bool,
+    verbose: bool,
+    quiet: bool,
+    result_level: u8,
+    dtr_action: u8,
+    registers: [u8; REGISTERS as usize],
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let mut registers = [0; REGISTERS as usize];
+        for (register, value) in REGISTER_DEFAULTS {
+            registers[usize::from(register)] = value;
+        }
+        Self { echo: true, verbose: true, quiet: false, result_level: 4, dtr_action: 2, registers }
+    }
+}
+
+impl Settings {
+    /// 0 for a register that does not exist; the parser lets none through.
+    fn register(&self, register: u8) -> u8 {
+        self.registers.get(usize::from(register)).copied().unwrap_or(0)
+    }
+
+    fn guard_time(&self) -> Duration {
+        Duration::from_millis(20) * u32::from(self.register(S_GUARD)) // fiftieths of a second
+    }
+
+    fn carrier_wait(&self) -> Duration {
+        Duration::from_secs(self.register(S_CARRIER_WAIT).into())
+    }
+
+    /// What X lets the DTE be told (V.250 6.2.7): the less, the more is NO CARRIER.
+    fn result_of(&self, answer: Answer) -> ResultCode {
+        let hears_dialtone = matches!(self.result_level, 2 | 4);
+        let hears_busy = matches!(self.result_level, 3 | 4);
+        match answer {
+            Answer::Connect => ResultCode::Connect,
+            Answer::Busy if hears_busy => ResultCode::Busy,
+            Answer::NoDialtone if hears_dialtone => ResultCode::NoDialtone,
+            Answer::Busy | Answer::NoDialtone | Answer::NoCarrier => ResultCode::NoCarrier,
+            Answer::NoAnswer => ResultCode::NoAnswer,
+            Answer::Voice => ResultCode::Voice,
+            Answer::Delayed => ResultCode::Delayed,
+            Answer::Blacklisted => ResultCode::Blacklisted,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ResultCode {
+    Ok,
+    Connect,
+    NoCarrier,
+    Error,
+    NoDialtone,
+    Busy,
+    NoAnswer,
+    Voice,
+    Delayed,
+    Blacklisted,
+}
+
+impl ResultCode {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Connect => "CONNECT",
+            Self::NoCarrier => "NO CARRIER",
+            Self::Error => "ERROR",
+            Self::NoDialtone => "NO DIALTONE",
+            Self::Busy => "BUSY",
+            Self::NoAnswer => "NO ANSWER",
+            Self::Voice => "VOICE",
+            Self::Delayed => "DELAYED",
+            Self::Blacklisted => "BLACKLISTED",
+        }
+    }
+
+    /// V.250 table 1 up to 8; the others as common chip sets number them.
+    fn digits(self) -> &'static str {
+        match self {
+            Self::Ok => "0",
+            Self::Connect => "1",
+            Self::NoCarrier => "3",
+            Self::Error => "4",
+            Self::NoDialtone => "6",
+            Self::Busy => "7",
+            Self::NoAnswer => "8",
+            Self::Voice => "12",
+            Self::Delayed => "24",
+            Self::Blacklisted => "32",
+        }
+    }
+}
+
+const ANSWERS: [(&str, Answer); 8] = [
+    ("connect", Answer::Connect),
+    ("busy", Answer::Busy),
+    ("no-answer", Answer::NoAnswer),
+    ("no-carrier", Answer::NoCarrier),
+    ("no-dialtone", Answer::NoDialtone),
+    ("voice", Answer::Voice),
+    ("delayed", Answer::Delayed),
+    ("blacklisted", Answer::Blacklisted),
+];
+
+const S_ESCAPE: u8 = 2;
+const S_CR: u8 = 3;
+const S_LF: u8 = 4;
+const S_BACKSPACE: u8 = 5;
+const S_CARRIER_WAIT: u8 = 7; // seconds
+const S_GUARD: u8 = 12; // fiftieths of a second
+const REGISTER_DEFAULTS: [(u8, u8); 11] = [
+    (S_ESCAPE, b'+'),
+    (S_CR, b'\r'),
+    (S_LF, b'\n'),
+    (S_BACKSPACE, 8),
+    (6, 2),
+    (S_CARRIER_WAIT, 60),
+    (8, 2),
+    (9, 6),
+    (10, 14),
+    (11, 95),
+    (S_GUARD, 50),
+];
+
+/// A command line's longest body. V.250 5.2.1 asks for 40 at least.
+const BODY_MAX: usize = 255; // bytes
+/// How long after a command's CR characters do not abort it (V.250 5.6.1).
+const ABORT_DEAF: Duration = Duration::from_millis(125);
+/// Echo and answers that a DTE may leave unread before its commands are left unread too.
+const ANSWERS_QUEUED_MAX: usize = 4_096; // bytes
+
+#[cfg(test)]
+mod tests;
