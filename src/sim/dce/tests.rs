@@ -2,8 +2,10 @@
 
 use proptest::prelude::*;
 
+use super::options::ANSWERS;
 use super::*;
 use crate::sim::converse::epoch;
+use crate::sim::wire::LineQuality;
 
 /// A modem with a clock, typed at and listened to.
 struct Bench {
