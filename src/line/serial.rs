@@ -118,17 +118,22 @@ impl SerialLine {
     pub fn open(settings: SerialSettings) -> Result<Self, OpenError> {
         let device = &settings.device;
         let port = open_port(device)?;
+        if held_by_another(&port) {
+            return Err(OpenError::Locked { device: device.clone() });
+        }
         let found = tcgetattr(&port).map_err(|errno| from_errno(device, errno))?;
+        let refused =
+            |detail: String| OpenError::Settings { device: device.clone(), speed: settings.speed, detail };
+        if settings.speed == 0 {
+            return Err(refused("a speed of 0 hangs up".into())); // B0, termios(3)
+        }
         let stream = SerialStream::open(&builder(&settings)).map_err(|error| {
+            // Between our look and now another may have come first.
             if held_by_another(&port) {
-                OpenError::Locked { device: device.clone() }
-            } else {
-                OpenError::Settings {
-                    device: device.clone(),
-                    speed: settings.speed,
-                    detail: error.description,
-                }
+                return OpenError::Locked { device: device.clone() };
             }
+            let _ = clear_exclusive(&port); // set before whatever failed
+            refused(error.description)
         })?;
         let leads = match modem_leads(&port) {
             Ok(leads) => leads.is_some(),

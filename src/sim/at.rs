@@ -71,7 +71,7 @@ fn command(letter: u8, rest: &mut &[u8]) -> Option<AtCommand> {
             *rest = &[]; // V.250 6.1.1: whatever follows Z on its line is ignored
             AtCommand::Reset
         }
-        b'I' => AtCommand::Identify(*IDENTITY.get(usize::from(number(rest, 9)?)).unwrap_or(&MODEL)),
+        b'I' => AtCommand::Identify(IDENTITY.get(usize::from(number(rest, 9)?)).unwrap_or(&MODEL)),
         b'H' => AtCommand::OnHook(!flag(rest)?),
         b'O' => {
             number(rest, 1)?;

@@ -12,78 +12,15 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::at::{AtCommand, DialString, REGISTERS, next_command};
+use self::settings::{ResultCode, S_BACKSPACE, S_CARRIER_WAIT, S_CR, S_ESCAPE, S_LF, Settings};
+use super::at::{AtCommand, DialString, next_command};
 use super::call::{Call, EscapeWatch, Fate};
-use super::wire::LineQuality;
 use crate::machine::Control;
 
-/// What the modem, the line behind it and the people at its far end are like.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DceOptions {
-    /// Rate, latency and bit errors of the line.
-    pub quality: LineQuality,
-    /// Decides which bits are hit, call by call.
-    pub seed: u64,
-    /// The whole text at carrier: `CONNECT 57600/ARQ/V34/LAPM`.
-    pub connect_text: String,
-    /// What happens at a number, by its digits; other numbers get `answers`.
-    pub phone_book: Vec<(String, Answer)>,
-    /// What happens call by call; the last one stays. Empty = everybody answers.
-    pub answers: Vec<Answer>,
-    /// From the end of dialling to the outcome.
-    pub ring_delay: Duration,
-    /// The carrier is lost after so many bytes to the DTE, one value a call; later calls are unharmed.
-    pub drop_after: Vec<u64>,
-    /// The line goes deaf after so many bytes to the DTE, one value a call.
-    pub silent_after: Vec<u64>,
-}
+mod options;
+mod settings;
 
-impl Default for DceOptions {
-    fn default() -> Self {
-        Self {
-            quality: LineQuality::PERFECT,
-            seed: 1,
-            connect_text: "CONNECT 33600".into(),
-            phone_book: Vec::new(),
-            answers: Vec::new(),
-            ring_delay: Duration::from_secs(2),
-            drop_after: Vec::new(),
-            silent_after: Vec::new(),
-        }
-    }
-}
-
-/// How a call is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
-    /// By a modem.
-    Connect,
-    /// By the engaged tone.
-    Busy,
-    /// Not at all.
-    NoAnswer,
-    /// By something that is no modem.
-    NoCarrier,
-    /// There is no line on our side.
-    NoDialtone,
-    /// By a person, on modems that can tell.
-    Voice,
-    /// The modem itself refuses for a while (redial rules of some countries).
-    Delayed,
-    /// The modem itself refuses for good.
-    Blacklisted,
-}
-
-impl std::str::FromStr for Answer {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        ANSWERS.iter().find(|(name, _)| *name == text).map(|&(_, answer)| answer).ok_or_else(|| {
-            let names: Vec<_> = ANSWERS.iter().map(|&(name, _)| name).collect();
-            format!("`{text}` is no answer; choose one of {}", names.join(", "))
-        })
-    }
-}
+pub use self::options::{Answer, DceOptions};
 
 /// What is told to whoever runs the modem.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -565,7 +502,7 @@ impl Dce {
         }
     }
 
-    /// Circuit 108/2 turned off, answered as &D says (V.250 does not number it; Hayes does).
+    /// Circuit 108/2 turned off, answered as &D says (V.250 6.2.9; &D3 is Hayes).
     fn handle_dtr_drop(&mut self) {
         match (self.settings.dtr_action, &self.state) {
             (0, _) => {}
@@ -618,15 +555,6 @@ impl Dce {
     }
 }
 
-impl DceOptions {
-    fn answer_to(&self, number: &str, dials_before: usize) -> Answer {
-        let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
-        let listed = self.phone_book.iter().find(|(listed, _)| digits(listed) == digits(number));
-        let in_turn = self.answers.get(dials_before).or(self.answers.last());
-        listed.map(|(_, answer)| answer).or(in_turn).copied().unwrap_or(Answer::Connect)
-    }
-}
-
 #[derive(Debug)]
 enum State {
     Command { off_hook: bool },
@@ -650,135 +578,6 @@ enum Performed {
     Final(ResultCode),
     ResultComesLater,
 }
-
-#[derive(Debug)]
-struct Settings {
-    echo: bool,
-    verbose: bool,
-    quiet: bool,
-    result_level: u8,
-    dtr_action: u8,
-    registers: [u8; REGISTERS as usize],
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        let mut registers = [0; REGISTERS as usize];
-        for (register, value) in REGISTER_DEFAULTS {
-            registers[usize::from(register)] = value;
-        }
-        Self { echo: true, verbose: true, quiet: false, result_level: 4, dtr_action: 2, registers }
-    }
-}
-
-impl Settings {
-    /// 0 for a register that does not exist; the parser lets none through.
-    fn register(&self, register: u8) -> u8 {
-        self.registers.get(usize::from(register)).copied().unwrap_or(0)
-    }
-
-    fn guard_time(&self) -> Duration {
-        Duration::from_millis(20) * u32::from(self.register(S_GUARD)) // fiftieths of a second
-    }
-
-    fn carrier_wait(&self) -> Duration {
-        Duration::from_secs(self.register(S_CARRIER_WAIT).into())
-    }
-
-    /// What X lets the DTE be told (V.250 6.2.7): the less, the more is NO CARRIER.
-    fn result_of(&self, answer: Answer) -> ResultCode {
-        let hears_dialtone = matches!(self.result_level, 2 | 4);
-        let hears_busy = matches!(self.result_level, 3 | 4);
-        match answer {
-            Answer::Connect => ResultCode::Connect,
-            Answer::Busy if hears_busy => ResultCode::Busy,
-            Answer::NoDialtone if hears_dialtone => ResultCode::NoDialtone,
-            Answer::Busy | Answer::NoDialtone | Answer::NoCarrier => ResultCode::NoCarrier,
-            Answer::NoAnswer => ResultCode::NoAnswer,
-            Answer::Voice => ResultCode::Voice,
-            Answer::Delayed => ResultCode::Delayed,
-            Answer::Blacklisted => ResultCode::Blacklisted,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ResultCode {
-    Ok,
-    Connect,
-    NoCarrier,
-    Error,
-    NoDialtone,
-    Busy,
-    NoAnswer,
-    Voice,
-    Delayed,
-    Blacklisted,
-}
-
-impl ResultCode {
-    fn words(self) -> &'static str {
-        match self {
-            Self::Ok => "OK",
-            Self::Connect => "CONNECT",
-            Self::NoCarrier => "NO CARRIER",
-            Self::Error => "ERROR",
-            Self::NoDialtone => "NO DIALTONE",
-            Self::Busy => "BUSY",
-            Self::NoAnswer => "NO ANSWER",
-            Self::Voice => "VOICE",
-            Self::Delayed => "DELAYED",
-            Self::Blacklisted => "BLACKLISTED",
-        }
-    }
-
-    /// V.250 table 1 up to 8; the others as common chip sets number them.
-    fn digits(self) -> &'static str {
-        match self {
-            Self::Ok => "0",
-            Self::Connect => "1",
-            Self::NoCarrier => "3",
-            Self::Error => "4",
-            Self::NoDialtone => "6",
-            Self::Busy => "7",
-            Self::NoAnswer => "8",
-            Self::Voice => "12",
-            Self::Delayed => "24",
-            Self::Blacklisted => "32",
-        }
-    }
-}
-
-const ANSWERS: [(&str, Answer); 8] = [
-    ("connect", Answer::Connect),
-    ("busy", Answer::Busy),
-    ("no-answer", Answer::NoAnswer),
-    ("no-carrier", Answer::NoCarrier),
-    ("no-dialtone", Answer::NoDialtone),
-    ("voice", Answer::Voice),
-    ("delayed", Answer::Delayed),
-    ("blacklisted", Answer::Blacklisted),
-];
-
-const S_ESCAPE: u8 = 2;
-const S_CR: u8 = 3;
-const S_LF: u8 = 4;
-const S_BACKSPACE: u8 = 5;
-const S_CARRIER_WAIT: u8 = 7; // seconds
-const S_GUARD: u8 = 12; // fiftieths of a second
-const REGISTER_DEFAULTS: [(u8, u8); 11] = [
-    (S_ESCAPE, b'+'),
-    (S_CR, b'\r'),
-    (S_LF, b'\n'),
-    (S_BACKSPACE, 8),
-    (6, 2),
-    (S_CARRIER_WAIT, 60),
-    (8, 2),
-    (9, 6),
-    (10, 14),
-    (11, 95),
-    (S_GUARD, 50),
-];
 
 /// A command line's longest body. V.250 5.2.1 asks for 40 at least.
 const BODY_MAX: usize = 255; // bytes

@@ -175,3 +175,171 @@ impl Peer for DialledPeer {
         PeerStep::Wait(deadline.map(|at| at - self.ahead))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::{Machine, Output, Transmit};
+    use crate::sim::converse::{Conversation, converse};
+    use crate::sim::dce::HangUpBy;
+    use crate::sim::wire::LineQuality;
+
+    /// Sends each text once the one to be awaited before it has come; done when all have come.
+    struct Chat {
+        steps: VecDeque<(&'static str, &'static str)>,
+        heard: Vec<u8>,
+        waits: Option<Duration>,
+        due: Option<Instant>,
+        hung_up: bool,
+    }
+
+    impl Chat {
+        fn new(steps: &[(&'static str, &'static str)]) -> Self {
+            let steps = steps.iter().copied().collect();
+            Self { steps, heard: Vec::new(), waits: None, due: None, hung_up: false }
+        }
+
+        /// Stays silent for so long before its first text.
+        fn after(mut self, wait: Duration) -> Self {
+            self.waits = Some(wait);
+            self
+        }
+    }
+
+    impl Machine for Chat {
+        type Event = ();
+        type Outcome = Result<String, String>;
+
+        fn handle_input(&mut self, _now: Instant, bytes: &[u8]) -> usize {
+            self.heard.extend_from_slice(bytes);
+            bytes.len()
+        }
+
+        fn handle_hangup(&mut self, _now: Instant) {
+            self.hung_up = true;
+        }
+
+        fn handle_timeout(&mut self, _now: Instant) {
+            self.due = None;
+        }
+
+        fn poll_output(&mut self, now: Instant) -> Output<(), Self::Outcome> {
+            if let Some(wait) = self.waits.take() {
+                self.due = Some(now + wait);
+            }
+            if self.due.is_some() {
+                return Output::Wait(self.due);
+            }
+            let heard = String::from_utf8_lossy(&self.heard).into_owned();
+            match self.steps.front() {
+                None => Output::Done(Ok(heard)),
+                Some((awaited, text)) if heard.contains(awaited) => {
+                    let text = *text;
+                    self.steps.pop_front();
+                    Output::Transmit(Transmit::plain(text))
+                }
+                Some(_) if self.hung_up => Output::Done(Err(heard)),
+                Some(_) => Output::Wait(None),
+            }
+        }
+    }
+
+    /// Greets, answers every line with its length, and hangs up at `bye`.
+    struct Counter {
+        line: Vec<u8>,
+        say: VecDeque<PeerStep>,
+    }
+
+    impl Peer for Counter {
+        fn handle_input(&mut self, _now: Instant, bytes: &[u8]) {
+            for &byte in bytes {
+                if byte != b'\r' {
+                    self.line.push(byte);
+                } else if self.line == b"bye" {
+                    self.say.extend([PeerStep::Transmit(b"farewell".to_vec()), PeerStep::HangUp]);
+                } else {
+                    let answer = format!("<{}>", std::mem::take(&mut self.line).len());
+                    self.say.push_back(PeerStep::Transmit(answer.into_bytes()));
+                }
+            }
+        }
+
+        fn poll(&mut self, _now: Instant) -> PeerStep {
+            self.say.pop_front().unwrap_or(PeerStep::Wait(None))
+        }
+    }
+
+    fn peer(options: DceOptions) -> DialledPeer {
+        let host_for: HostFor = Box::new(|number| {
+            let greeting = PeerStep::Transmit(format!("host of {number}: ").into_bytes());
+            Box::new(Counter { line: Vec::new(), say: [greeting].into() })
+        });
+        DialledPeer::new(options, host_for)
+    }
+
+    fn talk(chat: &mut Chat, peer: &mut DialledPeer) -> Conversation<(), Result<String, String>> {
+        converse(chat, peer, LineQuality::PERFECT, 1, Duration::from_secs(3_600))
+    }
+
+    #[test]
+    fn a_whole_call_runs_in_virtual_time_over_several_machines() {
+        let quality =
+            LineQuality { bps: Some(2_400), latency: Duration::from_millis(600), bit_error_rate: 0.0 };
+        let mut peer = peer(DceOptions { quality, ..DceOptions::default() });
+        let dialled =
+            talk(&mut Chat::new(&[("", "ATE0\r"), ("OK", "ATDT5\r"), ("CONNECT 33600\r\n", "")]), &mut peer);
+        assert_eq!(dialled.elapsed, Duration::from_secs(2), "it rang");
+        // A second machine on the same call: 480 bytes up take 2 s, and 600 ms each way.
+        let long: &'static str = Box::leak(format!("{}\r", "x".repeat(479)).into_boxed_str());
+        let asked = talk(&mut Chat::new(&[("host of 5: ", long), ("<479>", "")]), &mut peer);
+        assert!(matches!(asked.outcome, Some(Ok(_))), "{asked:?}");
+        assert!(
+            asked.elapsed > Duration::from_millis(3_800) && asked.elapsed < Duration::from_secs(4),
+            "{asked:?}"
+        );
+        let second = Duration::from_millis(1_100);
+        talk(&mut Chat::new(&[("", "+++"), ("OK", "ATH\r"), ("OK\r\n\r\nOK", "")]).after(second), &mut peer);
+        assert_eq!(peer.hook(), Hook::OnHook);
+        assert!(matches!(peer.events().last(), Some(DceEvent::HungUp { by: HangUpBy::Command, .. })));
+    }
+
+    #[test]
+    fn the_hosts_hangup_ends_the_conversation_only_where_leads_show_it() {
+        let steps = [("", "ATDT5\r"), ("CONNECT", ""), ("host of 5", "bye\r"), ("never", "")];
+        let mut with = peer(DceOptions::default()).with_leads();
+        let heard = talk(&mut Chat::new(&steps), &mut with).outcome;
+        assert!(
+            matches!(&heard, Some(Err(text)) if text.ends_with("farewell\r\nNO CARRIER\r\n")),
+            "{heard:?}"
+        );
+        let mut without = peer(DceOptions::default());
+        assert!(talk(&mut Chat::new(&steps), &mut without).outcome.is_none(), "NO CARRIER is all there is");
+        assert_eq!(without.hook(), Hook::OnHook);
+    }
+
+    #[test]
+    fn a_lost_carrier_leaves_a_modem_that_dials_again() {
+        let mut peer = peer(DceOptions { drop_after: vec![4], ..DceOptions::default() });
+        let mut chat = Chat::new(&[
+            ("", "ATDT5\r"),
+            ("host\r\nNO CARRIER\r\n", "ATDT5\r"),
+            ("host of 5: ", "abc\r"),
+            ("<3>", ""),
+        ]);
+        assert!(matches!(talk(&mut chat, &mut peer).outcome, Some(Ok(_))));
+    }
+
+    #[test]
+    fn one_seed_damages_the_same_bytes_every_time() {
+        let noisy = |seed| {
+            let quality = LineQuality { bit_error_rate: 0.01, ..LineQuality::PERFECT };
+            let mut peer = peer(DceOptions { quality, seed, ..DceOptions::default() });
+            let steps = [("", "ATDT5\r"), ("CONNECT", "0123456789\r0123456789\r0123456789\r"), ("never", "")];
+            let mut chat = Chat::new(&steps);
+            talk(&mut chat, &mut peer);
+            chat.heard
+        };
+        assert_eq!(noisy(3), noisy(3));
+        assert!((4..10).any(|seed| noisy(seed) != noisy(3)));
+    }
+}

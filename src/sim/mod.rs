@@ -12,8 +12,6 @@ mod call;
 pub mod converse;
 pub mod dce;
 pub mod dialled;
-pub mod front;
-pub mod getty;
 pub mod host;
 pub mod serve;
 pub mod wire;

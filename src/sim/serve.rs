@@ -255,11 +255,13 @@ impl Server {
             }
         }
         let room = self.dce.room_for_host();
-        if self.from_host.is_empty() && !self.host_ended && room > 0 {
-            if let Poll::Ready(more) = poll_fill(Pin::new(host), cx, room, &mut self.from_host) {
-                self.host_ended = !more;
-                moved = true;
-            }
+        if self.from_host.is_empty()
+            && !self.host_ended
+            && room > 0
+            && let Poll::Ready(more) = poll_fill(Pin::new(host), cx, room, &mut self.from_host)
+        {
+            self.host_ended = !more;
+            moved = true;
         }
         ready_if(moved)
     }

@@ -2,8 +2,10 @@
 
 use proptest::prelude::*;
 
+use super::options::ANSWERS;
 use super::*;
 use crate::sim::converse::epoch;
+use crate::sim::wire::LineQuality;
 
 /// A modem with a clock, typed at and listened to.
 struct Bench {
@@ -106,7 +108,7 @@ fn commands_are_echoed_and_answered_in_words_or_digits() {
     assert_eq!(bench.typed("ATE0\r"), "ATE0\r\r\nOK\r\n");
     assert_eq!(bench.typed("at\r"), "\r\nOK\r\n");
     assert_eq!(bench.typed("ATV0\r"), "0\r");
-    assert_eq!(bench.typed("ATNONSENSE\r"), "4\r");
+    assert_eq!(bench.typed("ATNJ\r"), "4\r");
     assert_eq!(bench.typed("ATI0\r"), "33600\r\n0\r");
     assert_eq!(bench.typed("ATQ1\r"), "");
     assert_eq!(bench.typed("ATJ\r"), "");
@@ -122,10 +124,7 @@ fn commands_are_echoed_and_answered_in_words_or_digits() {
 #[test]
 fn a_line_is_edited_repeated_and_refused_when_too_long() {
     let mut bench = Bench::new(fast());
-    assert_eq!(
-        bench.typed("ATX\x084E9\x08\x08E0\r"),
-        "ATX\x08 \x0844E9\x08 \x08\x08 \x08E0\r\r\nOK\r\n".replace("44", "4")
-    );
+    assert_eq!(bench.typed("ATX9\x084E9\x080\r"), "ATX9\x08 \x084E9\x08 \x080\r\r\nOK\r\n");
     assert_eq!(bench.typed("ATS0?\r"), "\r\n000\r\n\r\nOK\r\n");
     assert_eq!(bench.typed("A/"), "\r\n000\r\n\r\nOK\r\n");
     let long = format!("AT{}\r", "E0".repeat(128));
@@ -234,7 +233,7 @@ fn the_escape_needs_silence_before_and_after_it() {
     bench.run(Duration::from_millis(1));
     assert_eq!(bench.said(), "\r\nOK\r\n");
     assert_eq!(bench.dce.hook(), Hook::OnlineCommand);
-    assert_eq!(bench.host_heard, b"++++++x+++++++++++", "the far end sees them all");
+    assert_eq!(bench.host_heard, b"++++++x++++++++++", "the far end sees them all");
 }
 
 #[test]
@@ -323,10 +322,11 @@ fn a_deaf_line_keeps_its_carrier_and_can_still_be_hung_up() {
     let mut bench = Bench::online(DceOptions { silent_after: vec![4], ..fast() });
     bench.typed("up");
     bench.host_says(b"0123456789");
+    assert_eq!(bench.said(), "0123");
     bench.typed("lost");
     bench.dce.handle_host_end(bench.now);
     bench.run(3_600 * SECOND);
-    assert_eq!(bench.said(), "0123");
+    assert_eq!(bench.said(), "");
     assert_eq!(bench.host_heard, b"up");
     assert!(bench.dce.carrier());
     bench.typed("+++");
