@@ -105,6 +105,11 @@ impl Ledger {
         Ok(())
     }
 
+    /// Says that what it holds cannot be.
+    pub(super) fn damaged(&self, why: &'static str) -> StoreError {
+        StoreError::LedgerDamaged { path: self.path.clone(), line: self.lines, why }
+    }
+
     /// Its length in bytes.
     pub(super) fn len(&self) -> u64 {
         self.len
