@@ -230,12 +230,7 @@ impl Store {
 
     /// Looks at what stands behind the mbox's recorded length: takes a torn beginning away, and
     /// where other mail follows believes only in messages that stand there whole.
-    fn settle_mbox(
-        &self,
-        intent: &Intent,
-        mbox: &LockedMbox,
-        target: u32,
-    ) -> Result<Vec<usize>, StoreError> {
+    fn settle_mbox(&self, intent: &Intent, mbox: &LockedMbox, target: u32) -> Result<Vec<usize>, StoreError> {
         let tail = intent.mbox.unwrap_or(Tail { len: mbox.len()?, newlines: 0 });
         let news = intent.entries.iter().enumerate().filter(|(_, entry)| !entry.known_before);
         let part_is_here = self.part.end(self.known()) >= intent.known.0.len();
@@ -256,12 +251,13 @@ impl Store {
                     true
                 })?;
                 let mut found = Taken::new();
-                let stands = |entry: &Entry| {
+                // Two that are the same must stand there twice, beside those of earlier batches.
+                let stands = |(_, entry): &(usize, &Entry)| {
                     let found = found.entry(entry.id).or_insert_with(|| self.book.count(entry.id, target));
                     *found += 1;
                     here.iter().filter(|id| **id == entry.id).count() >= *found
                 };
-                Ok(whole(news, stands))
+                Ok(news.filter(stands).map(|(position, _)| position).collect())
             }
         }
     }
@@ -313,13 +309,6 @@ fn ranges(known: u64, intent: &Intent) -> impl Iterator<Item = (u64, &Entry)> {
     let mut next = known;
     let starts = intent.entries.iter().map(move |entry| (std::mem::replace(&mut next, entry.next()), entry));
     starts.filter(|(_, entry)| !entry.known_before)
-}
-
-fn whole<'a>(
-    news: impl Iterator<Item = (usize, &'a Entry)>,
-    mut stands: impl FnMut(&Entry) -> bool,
-) -> Vec<usize> {
-    news.filter(|(_, entry)| stands(entry)).map(|(position, _)| position).collect()
 }
 
 fn seconds(time: SystemTime) -> u64 {

@@ -217,7 +217,8 @@ enum Dotlock {
 fn take_dotlock(disk: &dyn Disk, path: &Path, locker: Locker) -> Result<Dotlock, StoreError> {
     let dotlock = with_suffix(path, ".lock");
     let unique = with_suffix(&dotlock, &format!(".{}", locker.birth));
-    disk::remove_if_there(disk, &unique).or_else(|error| if is_denied(&error) { Ok(()) } else { Err(error) })?;
+    disk::remove_if_there(disk, &unique)
+        .or_else(|error| if is_denied(&error) { Ok(()) } else { Err(error) })?;
     match write_dotlock(disk, &unique, locker) {
         Err(error) if is_denied(&error) => return Ok(Dotlock::Impossible),
         other => other?,
@@ -235,7 +236,9 @@ fn write_dotlock(disk: &dyn Disk, path: &Path, locker: Locker) -> Result<(), Sto
     let file = disk.create(path).at("make the lock", path)?;
     // The pid alone in the first line: what other programs look for.
     let text = format!("{}\n{TOKEN}{}\n", std::process::id(), locker.birth);
-    file.write_all_at(text.as_bytes(), 0).at("write the lock", path)
+    file.write_all_at(text.as_bytes(), 0).at("write the lock", path)?;
+    // An empty lock left by a power cut would be nobody's, and hold us up until it is stale.
+    file.sync().at("sync", path)
 }
 
 fn link(disk: &dyn Disk, unique: &Path, dotlock: &Path, locker: Locker) -> Result<bool, StoreError> {
@@ -247,10 +250,14 @@ fn link(disk: &dyn Disk, unique: &Path, dotlock: &Path, locker: Locker) -> Resul
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         // No hard links on this file system; making a file anew does notice another's lock.
-        Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) => {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) =>
+        {
             match write_dotlock(disk, dotlock, locker) {
                 Ok(()) => Ok(true),
-                Err(StoreError::Disk { cause, .. }) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+                Err(StoreError::Disk { cause, .. }) if cause.kind() == io::ErrorKind::AlreadyExists => {
+                    Ok(false)
+                }
                 Err(error) => Err(error),
             }
         }

@@ -394,9 +394,14 @@ mod tests {
             assert_eq!(folder.parent(), Some(Path::new("/s")));
             folder.file_name().and_then(|name| name.to_str()).map(str::to_owned)
         };
-        for (account, folder) in
-            [("home", "home"), ("..", "%2e."), ("a/b", "a%2fb"), ("m@x.org", "m@x.org"), ("%2f", "%252f"), ("é", "%c3%a9")]
-        {
+        for (account, folder) in [
+            ("home", "home"),
+            ("..", "%2e."),
+            ("a/b", "a%2fb"),
+            ("m@x.org", "m@x.org"),
+            ("%2f", "%252f"),
+            ("é", "%c3%a9"),
+        ] {
             assert_eq!(name(account).as_deref(), Some(folder));
         }
         assert!(account_folder(Path::new("/s"), "").is_err());
