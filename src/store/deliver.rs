@@ -69,12 +69,12 @@ impl Store {
             match self.book.targets.get(self.book.target as usize).cloned() {
                 Some(Delivery::Maildir(path)) => {
                     let disk = self.disk.clone();
-                    self.into_maildir(intent, &news, &Maildir { disk: &*disk, path: &path })?;
+                    self.fill_maildir(intent, &news, &Maildir { disk: &*disk, path: &path })?;
                 }
                 Some(Delivery::Mbox(path)) => {
                     let (disk, birth) = (self.disk.clone(), self.book.birth.clone());
                     let locker = Locker { birth: &birth, now: self.now };
-                    self.into_mbox(intent, &LockedMbox::lock(&*disk, &path, locker)?)?;
+                    self.append_mbox(intent, &LockedMbox::lock(&*disk, &path, locker)?)?;
                 }
                 None => return Err(self.ledger.damaged("it names no target")),
             }
@@ -123,7 +123,7 @@ impl Store {
         Ok((Known(digest), entries))
     }
 
-    fn into_maildir(&mut self, intent: Intent, news: &[Entry], maildir: &Maildir) -> Result<(), StoreError> {
+    fn fill_maildir(&mut self, intent: Intent, news: &[Entry], maildir: &Maildir) -> Result<(), StoreError> {
         let names: Vec<String> = news.iter().filter_map(|entry| self.name(entry)).collect();
         let written = news
             .iter()
@@ -138,7 +138,7 @@ impl Store {
         self.settle(Settling::AtOnce)
     }
 
-    fn into_mbox(&mut self, mut intent: Intent, mbox: &LockedMbox) -> Result<(), StoreError> {
+    fn append_mbox(&mut self, mut intent: Intent, mbox: &LockedMbox) -> Result<(), StoreError> {
         let from = self.known();
         let blank_first = ranges(from, &intent).next().is_some_and(|(from, entry)| from < entry.start);
         let tail = mbox.tail(self.our_end(), blank_first)?;
