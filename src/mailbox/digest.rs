@@ -180,10 +180,7 @@ mod tests {
         let digest = of(b"123456789");
         assert_eq!(digest.cksum(), 930_766_865);
         assert_eq!(digest.md5_hex(), "25f9e794323b453885f5181f1b624d0b");
-        assert_eq!(
-            digest.sha256_hex(),
-            "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225"
-        );
+        assert_eq!(digest.sha256_hex(), "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225");
         assert_eq!(of(b"").cksum(), 4_294_967_295);
         assert_eq!(of(&[b'a'; 70_000]).cksum(), 3_508_083_167);
         assert_eq!((digest.len(), digest.is_empty()), (9, false));

@@ -285,7 +285,9 @@ mod tests {
 
     #[test]
     fn slices_change_nothing_split_at_every_byte() {
-        let mbox = format!("\n{A}S: x\n\nb\n\r\n\n{A}{A}\n>From x\n\nFrom y\n\n{A}z\n\n\nFrom b Thu Jan  1 00:00 1970");
+        let mbox = format!(
+            "\n{A}S: x\n\nb\n\r\n\n{A}{A}\n>From x\n\nFrom y\n\n{A}z\n\n\nFrom b Thu Jan  1 00:00 1970"
+        );
         let whole = split(&[mbox.as_bytes()]).expect("an mbox");
         assert_eq!(whole.len(), 5);
         for at in 0..=mbox.len() {

@@ -96,8 +96,7 @@ impl Book {
     /// How often this message was delivered to this target.
     pub(super) fn count(&self, id: MessageId, target: u32) -> usize {
         let here = |place: &Place| place.target() == target;
-        let messages =
-            self.messages.iter().filter(|entry| entry.id == id && here(&entry.place)).count();
+        let messages = self.messages.iter().filter(|entry| entry.id == id && here(&entry.place)).count();
         messages + self.copies.get(&id).map_or(0, |copies| copies.iter().filter(|place| here(place)).count())
     }
 

@@ -69,12 +69,12 @@ impl Store {
             match self.book.targets.get(self.book.target as usize).cloned() {
                 Some(Delivery::Maildir(path)) => {
                     let disk = self.disk.clone();
-                    self.into_maildir(intent, &news, &Maildir { disk: &*disk, path: &path })?;
+                    self.fill_maildir(intent, &news, &Maildir { disk: &*disk, path: &path })?;
                 }
                 Some(Delivery::Mbox(path)) => {
                     let (disk, birth) = (self.disk.clone(), self.book.birth.clone());
                     let locker = Locker { birth: &birth, now: self.now };
-                    self.into_mbox(intent, &LockedMbox::lock(&*disk, &path, locker)?)?;
+                    self.append_mbox(intent, &LockedMbox::lock(&*disk, &path, locker)?)?;
                 }
                 None => return Err(self.ledger.damaged("it names no target")),
             }
@@ -123,7 +123,7 @@ impl Store {
         Ok((Known(digest), entries))
     }
 
-    fn into_maildir(&mut self, intent: Intent, news: &[Entry], maildir: &Maildir) -> Result<(), StoreError> {
+    fn fill_maildir(&mut self, intent: Intent, news: &[Entry], maildir: &Maildir) -> Result<(), StoreError> {
         let names: Vec<String> = news.iter().filter_map(|entry| self.name(entry)).collect();
         let written = news
             .iter()
@@ -138,7 +138,7 @@ impl Store {
         self.settle(Settling::AtOnce)
     }
 
-    fn into_mbox(&mut self, mut intent: Intent, mbox: &LockedMbox) -> Result<(), StoreError> {
+    fn append_mbox(&mut self, mut intent: Intent, mbox: &LockedMbox) -> Result<(), StoreError> {
         let from = self.known();
         let blank_first = ranges(from, &intent).next().is_some_and(|(from, entry)| from < entry.start);
         let tail = mbox.tail(self.our_end(), blank_first)?;
@@ -230,12 +230,7 @@ impl Store {
 
     /// Looks at what stands behind the mbox's recorded length: takes a torn beginning away, and
     /// where other mail follows believes only in messages that stand there whole.
-    fn settle_mbox(
-        &self,
-        intent: &Intent,
-        mbox: &LockedMbox,
-        target: u32,
-    ) -> Result<Vec<usize>, StoreError> {
+    fn settle_mbox(&self, intent: &Intent, mbox: &LockedMbox, target: u32) -> Result<Vec<usize>, StoreError> {
         let tail = intent.mbox.unwrap_or(Tail { len: mbox.len()?, newlines: 0 });
         let news = intent.entries.iter().enumerate().filter(|(_, entry)| !entry.known_before);
         let part_is_here = self.part.end(self.known()) >= intent.known.0.len();
@@ -256,12 +251,13 @@ impl Store {
                     true
                 })?;
                 let mut found = Taken::new();
-                let stands = |entry: &Entry| {
+                // Two that are the same must stand there twice, beside those of earlier batches.
+                let stands = |(_, entry): &(usize, &Entry)| {
                     let found = found.entry(entry.id).or_insert_with(|| self.book.count(entry.id, target));
                     *found += 1;
                     here.iter().filter(|id| **id == entry.id).count() >= *found
                 };
-                Ok(whole(news, stands))
+                Ok(news.filter(stands).map(|(position, _)| position).collect())
             }
         }
     }
@@ -313,13 +309,6 @@ fn ranges(known: u64, intent: &Intent) -> impl Iterator<Item = (u64, &Entry)> {
     let mut next = known;
     let starts = intent.entries.iter().map(move |entry| (std::mem::replace(&mut next, entry.next()), entry));
     starts.filter(|(_, entry)| !entry.known_before)
-}
-
-fn whole<'a>(
-    news: impl Iterator<Item = (usize, &'a Entry)>,
-    mut stands: impl FnMut(&Entry) -> bool,
-) -> Vec<usize> {
-    news.filter(|(_, entry)| stands(entry)).map(|(position, _)| position).collect()
 }
 
 fn seconds(time: SystemTime) -> u64 {

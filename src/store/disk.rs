@@ -113,33 +113,44 @@ pub(super) fn each_piece(
     Ok(())
 }
 
-/// Opens a file for reading and writing, made anew if it is not there. True if it was made.
-pub(super) fn open_or_create(disk: &dyn Disk, path: &Path) -> io::Result<(Box<dyn DiskFile>, bool)> {
+/// Opens a file for reading and writing, made anew if it is not there.
+pub(super) fn open_or_create(disk: &dyn Disk, path: &Path) -> io::Result<Box<dyn DiskFile>> {
     match disk.open(path, Access::Edit) {
-        Ok(file) => Ok((file, false)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((disk.create(path)?, true)),
-        Err(error) => Err(error),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(path),
+        other => other,
     }
 }
 
 /// Makes a folder and those above it that are missing, and makes them last.
 pub(super) fn make_folders(disk: &dyn Disk, path: &Path) -> Result<(), StoreError> {
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
     match disk.kind(path).at("look at", path)? {
-        Some(Kind::Folder) => return Ok(()),
+        Some(Kind::Folder) => {}
         Some(Kind::File | Kind::Other) => {
             return Err(io::Error::from(io::ErrorKind::NotADirectory)).at("make the folder", path);
         }
-        None => {}
+        None => {
+            above.map_or(Ok(()), |above| make_folders(disk, above))?;
+            match disk.make_folder(path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => other.at("make the folder", path)?,
+            }
+        }
     }
-    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
-    if let Some(above) = above {
-        make_folders(disk, above)?;
+    sync_names_above(disk, path)
+}
+
+/// Makes a file's or folder's name last, and those of the folders it is in. Even one that was found
+/// there: a run that was killed may have made it and not come to this.
+pub(super) fn sync_names_above(disk: &dyn Disk, path: &Path) -> Result<(), StoreError> {
+    for above in path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
+        match disk.sync_folder(above) {
+            // Who may not read a folder cannot fsync it, and did not make it either.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+            other => other.at("sync the folder", above)?,
+        }
     }
-    match disk.make_folder(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        other => other.at("make the folder", path)?,
-    }
-    above.map_or(Ok(()), |above| disk.sync_folder(above).at("sync the folder", above))
+    Ok(())
 }
 
 /// Removes a name that may be gone already.
@@ -217,7 +228,9 @@ impl Disk for HostDisk {
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         match File::open(path)?.sync_all() {
             // fsync(2): EINVAL where the file system has nothing to do for a folder.
-            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+            {
                 Ok(())
             }
             other => other,

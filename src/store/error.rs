@@ -133,11 +133,11 @@ impl<T> DiskContext<T> for io::Result<T> {
 
 fn remedy(cause: &io::Error) -> &'static str {
     match cause.kind() {
-        io::ErrorKind::StorageFull => {
-            "; free some space and start again, nothing that was recorded is lost"
-        }
+        io::ErrorKind::StorageFull => "; free some space and start again, nothing that was recorded is lost",
         io::ErrorKind::QuotaExceeded => "; your quota is used up: delete something and start again",
-        io::ErrorKind::PermissionDenied => "; give yourself the right to write there, or choose another place",
+        io::ErrorKind::PermissionDenied => {
+            "; give yourself the right to write there, or choose another place"
+        }
         io::ErrorKind::ReadOnlyFilesystem => "; it is mounted read-only: remount it, or choose another place",
         io::ErrorKind::NotFound => "; make its folder, or mount the disk it is on",
         io::ErrorKind::NotADirectory => "; a part of its path is a file: choose another place",

@@ -45,6 +45,7 @@ impl Ledger {
         }
         // What was read may not have reached the disk when its writer was killed.
         file.sync().at("sync", &path)?;
+        super::disk::sync_names_above(&*disk, &path)?;
         Ok(Self { disk, path, file, len: extent.len, lines: extent.lines, unsure: false })
     }
 
@@ -72,8 +73,7 @@ impl Ledger {
         }
         file.sync().at("sync", &new)?;
         disk.rename(&new, &path).at("replace", &path)?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        disk.sync_folder(folder).at("sync the folder", folder)?;
+        super::disk::sync_names_above(&*disk, &path)?;
         Ok(Self { disk, path, file, len, lines, unsure: false })
     }
 

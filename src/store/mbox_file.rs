@@ -31,6 +31,9 @@ pub(super) struct Locker<'a> {
     pub(super) now: SystemTime,
 }
 
+/// Takes bytes piece by piece.
+pub(super) type Each<'a> = dyn FnMut(&[u8]) -> Result<(), StoreError> + 'a;
+
 /// What stands behind a recorded length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Behind {
@@ -62,6 +65,21 @@ pub(super) fn check(disk: &dyn Disk, path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// Removes the locks that a dead run of this ledger left.
+pub(super) fn tidy(disk: &dyn Disk, path: &Path, birth: &str) -> Result<(), StoreError> {
+    let dotlock = with_suffix(path, ".lock");
+    let unique = with_suffix(&dotlock, &format!(".{birth}"));
+    for left in [(&dotlock, holds_token(disk, &dotlock, birth)), (&unique, true)] {
+        match left {
+            (path, true) if disk.kind(path).at("look at", path)?.is_some() => {
+                disk::remove_if_there(disk, path)?;
+            }
+            (_, true | false) => {}
+        }
+    }
+    Ok(())
+}
+
 impl<'a> LockedMbox<'a> {
     /// Locks an mbox, made anew if it is missing.
     pub(super) fn lock(disk: &'a dyn Disk, path: &'a Path, locker: Locker) -> Result<Self, StoreError> {
@@ -70,11 +88,7 @@ impl<'a> LockedMbox<'a> {
             if turn > 0 {
                 disk.pause(LOCK_PAUSE);
             }
-            let (file, made) = disk::open_or_create(disk, path).at("open", path)?;
-            if made {
-                let folder = path.parent().unwrap_or(Path::new("."));
-                disk.sync_folder(folder).at("sync the folder", folder)?;
-            }
+            let file = disk::open_or_create(disk, path).at("open", path)?;
             if !file.try_lock(Lock::Fcntl).at("lock", path)? {
                 held = path.to_owned();
                 continue;
@@ -84,12 +98,17 @@ impl<'a> LockedMbox<'a> {
                 continue;
             }
             match take_dotlock(disk, path, locker)? {
-                Dotlock::Taken(dotlock) => return Ok(Self { disk, path, file, dotlock: Some(dotlock) }),
-                Dotlock::Impossible => return Ok(Self { disk, path, file, dotlock: None }),
+                Dotlock::Taken(dotlock) => return Self { disk, path, file, dotlock: Some(dotlock) }.named(),
+                Dotlock::Impossible => return Self { disk, path, file, dotlock: None }.named(),
                 Dotlock::Held(dotlock) => held = dotlock,
             }
         }
         Err(StoreError::MboxLocked { path: held })
+    }
+
+    fn named(self) -> Result<Self, StoreError> {
+        disk::sync_names_above(self.disk, self.path)?;
+        Ok(self)
     }
 
     pub(super) fn len(&self) -> Result<u64, StoreError> {
@@ -122,7 +141,7 @@ impl<'a> LockedMbox<'a> {
     pub(super) fn compare(
         &self,
         tail: Tail,
-        ours: &mut dyn FnMut(&mut dyn FnMut(&[u8]) -> Result<(), StoreError>) -> Result<(), StoreError>,
+        ours: &mut dyn FnMut(&mut Each) -> Result<(), StoreError>,
     ) -> Result<Behind, StoreError> {
         let end = self.len()?;
         let (mut at, mut same, mut torn) = (tail.len, true, end >= tail.len);
@@ -217,7 +236,8 @@ enum Dotlock {
 fn take_dotlock(disk: &dyn Disk, path: &Path, locker: Locker) -> Result<Dotlock, StoreError> {
     let dotlock = with_suffix(path, ".lock");
     let unique = with_suffix(&dotlock, &format!(".{}", locker.birth));
-    disk::remove_if_there(disk, &unique).or_else(|error| if is_denied(&error) { Ok(()) } else { Err(error) })?;
+    disk::remove_if_there(disk, &unique)
+        .or_else(|error| if is_denied(&error) { Ok(()) } else { Err(error) })?;
     match write_dotlock(disk, &unique, locker) {
         Err(error) if is_denied(&error) => return Ok(Dotlock::Impossible),
         other => other?,
@@ -235,7 +255,9 @@ fn write_dotlock(disk: &dyn Disk, path: &Path, locker: Locker) -> Result<(), Sto
     let file = disk.create(path).at("make the lock", path)?;
     // The pid alone in the first line: what other programs look for.
     let text = format!("{}\n{TOKEN}{}\n", std::process::id(), locker.birth);
-    file.write_all_at(text.as_bytes(), 0).at("write the lock", path)
+    file.write_all_at(text.as_bytes(), 0).at("write the lock", path)?;
+    // An empty lock left by a power cut would be nobody's, and hold us up until it is stale.
+    file.sync().at("sync", path)
 }
 
 fn link(disk: &dyn Disk, unique: &Path, dotlock: &Path, locker: Locker) -> Result<bool, StoreError> {
@@ -247,10 +269,14 @@ fn link(disk: &dyn Disk, unique: &Path, dotlock: &Path, locker: Locker) -> Resul
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         // No hard links on this file system; making a file anew does notice another's lock.
-        Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) => {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) =>
+        {
             match write_dotlock(disk, dotlock, locker) {
                 Ok(()) => Ok(true),
-                Err(StoreError::Disk { cause, .. }) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+                Err(StoreError::Disk { cause, .. }) if cause.kind() == io::ErrorKind::AlreadyExists => {
+                    Ok(false)
+                }
                 Err(error) => Err(error),
             }
         }
@@ -261,10 +287,7 @@ fn link(disk: &dyn Disk, unique: &Path, dotlock: &Path, locker: Locker) -> Resul
 /// A dotlock that nobody holds any more: a dead run of this ledger left it, or nobody has touched it
 /// for long. The pid in it says nothing: it may be of another machine.
 fn is_stale(disk: &dyn Disk, dotlock: &Path, locker: Locker) -> Result<bool, StoreError> {
-    let mut text = vec![0; DOTLOCK_LEN_MAX];
-    let read = disk.open(dotlock, Access::Read).and_then(|file| file.read_at(&mut text, 0)).unwrap_or(0);
-    let ours = format!("\n{TOKEN}{}\n", locker.birth);
-    if text[..read].windows(ours.len()).any(|window| window == ours.as_bytes()) {
+    if holds_token(disk, dotlock, locker.birth) {
         return Ok(true);
     }
     match disk.modified(dotlock) {
@@ -272,6 +295,13 @@ fn is_stale(disk: &dyn Disk, dotlock: &Path, locker: Locker) -> Result<bool, Sto
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(error) => Err(error).at("look at", dotlock),
     }
+}
+
+fn holds_token(disk: &dyn Disk, dotlock: &Path, birth: &str) -> bool {
+    let mut text = vec![0; DOTLOCK_LEN_MAX];
+    let read = disk.open(dotlock, Access::Read).and_then(|file| file.read_at(&mut text, 0)).unwrap_or(0);
+    let token = format!("\n{TOKEN}{birth}\n");
+    text[..read].windows(token.len()).any(|window| window == token.as_bytes())
 }
 
 fn is_denied(error: &StoreError) -> bool {

@@ -272,6 +272,7 @@ impl Store {
                     disk::make_folders(&*self.disk, folder)?;
                 }
                 mbox_file::check(&*self.disk, path)?;
+                mbox_file::tidy(&*self.disk, path, &self.book.birth)?;
             }
         }
         if self.book.targets.get(self.book.target as usize) != Some(&delivery) {
@@ -334,7 +335,7 @@ fn take_lock(disk: &dyn Disk, folder: &Path) -> Result<Box<dyn DiskFile>, StoreE
     let path = folder.join("lock");
     // Two may make it at once: the second then finds it there.
     let opened = disk::open_or_create(disk, &path).or_else(|_| disk::open_or_create(disk, &path));
-    let (file, _) = opened.at("open", &path)?;
+    let file = opened.at("open", &path)?;
     match file.try_lock(Lock::Flock).at("lock", &path)? {
         true => Ok(file),
         false => Err(StoreError::Busy { lock: path }),
@@ -394,9 +395,14 @@ mod tests {
             assert_eq!(folder.parent(), Some(Path::new("/s")));
             folder.file_name().and_then(|name| name.to_str()).map(str::to_owned)
         };
-        for (account, folder) in
-            [("home", "home"), ("..", "%2e."), ("a/b", "a%2fb"), ("m@x.org", "m@x.org"), ("%2f", "%252f"), ("é", "%c3%a9")]
-        {
+        for (account, folder) in [
+            ("home", "home"),
+            ("..", "%2e."),
+            ("a/b", "a%2fb"),
+            ("m@x.org", "m@x.org"),
+            ("%2f", "%252f"),
+            ("é", "%c3%a9"),
+        ] {
             assert_eq!(name(account).as_deref(), Some(folder));
         }
         assert!(account_folder(Path::new("/s"), "").is_err());

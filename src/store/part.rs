@@ -38,7 +38,7 @@ impl Part {
     ) -> Result<Self, StoreError> {
         let mut names = Vec::new();
         disk.list(folder, &mut |name| {
-            names.extend(name.to_str().and_then(parse_name).map(|(epoch, base)| (epoch, base)));
+            names.extend(name.to_str().and_then(parse_name));
             true
         })
         .at("list", folder)?;

@@ -76,12 +76,7 @@ pub(super) fn read(disk: &dyn Disk, book: &Book, number: usize) -> Result<Vec<u8
     found.bytes(found.to)
 }
 
-pub(super) fn head(
-    disk: &dyn Disk,
-    book: &Book,
-    number: usize,
-    max: usize,
-) -> Result<Vec<u8>, StoreError> {
+pub(super) fn head(disk: &dyn Disk, book: &Book, number: usize, max: usize) -> Result<Vec<u8>, StoreError> {
     let found = find(disk, book, number)?;
     // Unquoting takes bytes away, but no more than the bytes a From_ line has.
     let mut bytes = found.bytes(found.to.min(found.from.saturating_add(max as u64)))?;
@@ -152,8 +147,8 @@ fn in_mbox(disk: &dyn Disk, path: &Path, entry: &Entry, at: u64) -> Result<Optio
     };
     let from = at.saturating_add(entry.from_line);
     let to = from.saturating_add(entry.content);
-    let stands = to <= file.size().at("look at", path)?
-        && mbox_file::identity(&*file, path, from, to)? == entry.id;
+    let stands =
+        to <= file.size().at("look at", path)? && mbox_file::identity(&*file, path, from, to)? == entry.id;
     // A mail program that rewrote the mbox moved it: then what it says is what finds it.
     let mut range = stands.then_some((from, to));
     if range.is_none() {

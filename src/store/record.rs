@@ -163,9 +163,7 @@ impl Record {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         let record = match words.next()? {
-            BEGIN => {
-                Self::Begin { birth: words.next()?.to_owned(), host: unescape_text(words.next()?)? }
-            }
+            BEGIN => Self::Begin { birth: words.next()?.to_owned(), host: unescape_text(words.next()?)? },
             "mailbox" => Self::Mailbox(unescape_text(words.next()?)?),
             "epoch" => Self::Epoch(words.next()?.parse().ok()?),
             "target" => {
