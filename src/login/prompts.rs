@@ -84,6 +84,8 @@ enum Place {
     AskedAlone,
     /// Like [`Place::Asked`], and words such as `for mary` may follow.
     AskedFor,
+    /// The same, even if the first word is glued to what stands before it.
+    AskedForGlued,
     /// Anywhere.
     Anywhere,
 }
@@ -97,7 +99,8 @@ impl Place {
             Some((mark @ (':' | '>' | '?' | '：'), body)) => (trimmed_end(body), *mark),
             Some(_) | None => return false,
         };
-        let Some((start, end)) = find(body, words) else { return false };
+        let found = if self == Self::AskedForGlued { find_glued(body, words) } else { find(body, words) };
+        let Some((start, end)) = found else { return false };
         let (before, after) = (&body[..start], &body[end..]);
         if before.len() > BEFORE_PROMPT_CHARS_MAX || (mark == '?' && !before.is_empty()) {
             return false;
@@ -105,7 +108,9 @@ impl Place {
         match self {
             Self::Asked | Self::Anywhere => after.is_empty(),
             Self::AskedAlone => after.is_empty() && before.is_empty(),
-            Self::AskedFor => after.is_empty() || TAILS.iter().any(|tail| is_tail(after, tail)),
+            Self::AskedFor | Self::AskedForGlued => {
+                after.is_empty() || TAILS.iter().any(|tail| is_tail(after, tail))
+            }
         }
     }
 }
@@ -153,29 +158,38 @@ fn trimmed_end(text: &[char]) -> &[char] {
 
 /// Where `words` stand last in a text, as words of their own.
 fn find(text: &[char], words: &str) -> Option<(usize, usize)> {
+    find_where(text, words, |start, end| is_word_edge(text, start) && is_word_edge(text, end))
+}
+
+/// Where `words` stand last in a text, whatever stands before them.
+fn find_glued(text: &[char], words: &str) -> Option<(usize, usize)> {
+    find_where(text, words, |_, end| is_word_edge(text, end))
+}
+
+fn find_where(
+    text: &[char],
+    words: &str,
+    is_wanted: impl Fn(usize, usize) -> bool,
+) -> Option<(usize, usize)> {
     let length = words.chars().count();
     let last_start = text.len().checked_sub(length)?;
-    let stands_at = |start: usize| {
-        let found = &text[start..start + length];
-        let bounded = |inner: char, outer: Option<&char>| {
-            is_ideographic(inner) || !(inner.is_alphanumeric() && outer.is_some_and(|c| c.is_alphanumeric()))
-        };
-        words.chars().zip(found).all(|(word, &c)| same_letter(word, c))
-            && bounded(found[0], start.checked_sub(1).and_then(|at| text.get(at)))
-            && bounded(found[length - 1], text.get(start + length))
-    };
-    (0..=last_start).rev().find(|&start| length > 0 && stands_at(start)).map(|start| (start, start + length))
+    (0..=last_start).rev().map(|start| (start, start + length)).find(|&(start, end)| {
+        words.chars().zip(&text[start..end]).all(|(word, &c)| same_letter(word, c)) && is_wanted(start, end)
+    })
+}
+
+/// True if no word goes on across this place in a text.
+fn is_word_edge(text: &[char], at: usize) -> bool {
+    let before = at.checked_sub(1).and_then(|before| text.get(before));
+    let (Some(&before), Some(&after)) = (before, text.get(at)) else { return true };
+    let is_ideographic = |c: char| c >= '\u{2e80}'; // scripts that put no spaces between words
+    !(before.is_alphanumeric() && after.is_alphanumeric()) || is_ideographic(before) || is_ideographic(after)
 }
 
 /// Equal, or both an accented letter: a host may write `contraseña` in any of a dozen code pages.
 fn same_letter(expected: char, found: char) -> bool {
     let is_accented = |c: char| ('\u{80}'..'\u{180}').contains(&c) || c == char::REPLACEMENT_CHARACTER;
     expected == found || (is_accented(expected) && is_accented(found))
-}
-
-/// Scripts that put no spaces between words.
-fn is_ideographic(c: char) -> bool {
-    c >= '\u{2e80}'
 }
 
 /// A longer unfinished line is no prompt.
@@ -199,7 +213,7 @@ const TAILS: &[&str] = &[
 /// password come before those that must.
 #[rustfmt::skip]
 const ROWS: &[(Prompt, Place, &[&str])] = &[
-    (Prompt::ChangePassword, Place::AskedFor, &[
+    (Prompt::ChangePassword, Place::AskedForGlued, &[
         "new password", "new unix password", "new passwd", "old password", "current password",
         "current unix password", "(current) unix password", "(current) password", "existing password",
         "retype password", "re-enter password", "reenter password", "verify password", "verification",

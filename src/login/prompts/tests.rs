@@ -109,6 +109,8 @@ fn a_password_to_be_changed_is_not_a_password_to_be_typed() {
         "mary's Old password: ",
         "Retype password: ",
         "Enter new password:",
+        "login:New password: ", // the line end was lost
+        "maryNew password: ",
         "Verification: ", // VMS
         "Neues Passwort: ",
         "Neues Passwort für mary: ",
