@@ -107,8 +107,8 @@ pub struct Login {
     blank_password_typed: bool,
     name_damaged: bool,
     name_retried: bool,
-    /// The last finished line asks for a key, and has not had one.
-    key_wanted: bool,
+    /// The last finished line, until something is typed: it may ask for a key.
+    last_said: String,
     /// What stood on the line at the last nudge: a prompt, if it comes again.
     nudged_at: String,
     output: VecDeque<Output<LoginEvent, LoginOutcome>>,
@@ -265,7 +265,7 @@ impl Login {
             blank_password_typed: false,
             name_damaged: false,
             name_retried: false,
-            key_wanted: false,
+            last_said: String::new(),
             nudged_at: String::new(),
             output: VecDeque::new(),
         }
@@ -307,10 +307,11 @@ impl Login {
         if shown.is_empty() {
             return;
         }
-        let statement = statement_look(said);
+        // Before anything was typed nobody is refused.
+        let statement = if self.state == State::FirstPrompt { None } else { statement_look(said) };
         // Behind a password prompt stands the echo of a password, whole or damaged, or a statement.
         let is_text = if line.is_secret() { statement.is_some() } else { !said.is_empty() };
-        self.key_wanted = is_text && prompt_look(said) == Some(Prompt::PressReturn);
+        self.last_said = if is_text { said.to_owned() } else { String::new() };
         self.output.push_back(Output::Event(LoginEvent::Text(shown.clone())));
         self.lines.push_back(Said { shown, statement, is_text });
         self.lines_since_typed += 1;
@@ -351,7 +352,7 @@ impl Login {
             prompt_look(said).map_or(unclear, Sight::Prompt)
         } else if echo_is_due {
             Sight::UnfinishedEcho { seen: !open.said().is_empty() }
-        } else if self.key_wanted {
+        } else if prompt_look(&self.last_said) == Some(Prompt::PressReturn) {
             Sight::KeyWanted
         } else if self.lines.iter().rev().take(self.lines_since_typed).any(|line| line.is_text) {
             Sight::Lines
@@ -567,7 +568,7 @@ impl Login {
             | Prompt::Shell => (RETURN, LoginEvent::PressedReturn),
         };
         self.keys_pressed += 1;
-        self.key_wanted = false;
+        self.last_said.clear();
         self.send(now, Transmit::plain(keys), event);
         self.text.answer_here(false);
     }
@@ -591,7 +592,7 @@ impl Login {
         self.state_since = Some(now);
         self.lines_since_typed = 0;
         self.nudges = 0;
-        self.key_wanted = false;
+        self.last_said.clear();
         self.nudged_at.clear();
     }
 

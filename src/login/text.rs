@@ -72,7 +72,7 @@ impl HostText {
 
     /// The unfinished line as it stands.
     pub(super) fn open_line(&self) -> Line {
-        self.chosen().line()
+        self.chosen().line_at_cursor()
     }
 
     /// From here on the unfinished line holds the answer to what stands on it.
@@ -98,8 +98,8 @@ impl HostText {
 struct OpenLine {
     escapes: Escapes,
     bytes: Vec<u8>,
-    /// CR came: the next character starts the line afresh, as it does on paper that is wiped.
-    returned: bool,
+    /// The column, if the cursor was moved back: the next character wipes what stands from there on.
+    column: Option<usize>,
     answered: Option<usize>,
     secret: bool,
 }
@@ -110,21 +110,21 @@ impl OpenLine {
         let mut heard = Heard { visible: true, ..Heard::default() };
         match piece {
             Piece::Char(byte) => self.put(byte),
-            Piece::Return => self.returned = true,
+            Piece::Return => self.column = Some(0),
             Piece::LineFeed => {
-                heard.line = Some(self.line());
+                heard.line = Some(self.line(self.bytes.len()));
                 self.clear();
             }
-            Piece::Back(columns) => (0..columns).for_each(|_| self.pop_char()),
-            Piece::Forward(columns) => (0..columns).for_each(|_| self.put(b' ')),
+            Piece::Back(columns) => self.column = Some(self.current_column().saturating_sub(columns)),
+            Piece::Forward(columns) => self.move_right(columns),
             Piece::Query(query) => heard = Heard { query: Some(query), ..Heard::default() },
         }
         heard
     }
 
     fn put(&mut self, byte: u8) {
-        if self.returned {
-            self.clear();
+        if let Some(column) = self.column.take() {
+            self.wipe_from(self.offset_of(column));
         }
         if self.bytes.len() >= LINE_MAX {
             // No prompt is that long; its end may be one.
@@ -134,31 +134,62 @@ impl OpenLine {
         self.bytes.push(byte);
     }
 
-    fn pop_char(&mut self) {
-        while let Some(byte) = self.bytes.pop() {
-            let continues_a_character = byte & 0xc0 == 0x80;
-            if !continues_a_character {
-                break;
-            }
+    fn move_right(&mut self, columns: usize) {
+        let target = self.current_column() + columns;
+        let end = self.columns();
+        self.column = Some(target).filter(|&column| column < end);
+        (end..target).for_each(|_| self.put(b' '));
+    }
+
+    fn wipe_from(&mut self, offset: usize) {
+        self.bytes.truncate(offset);
+        self.answered = self.answered.map(|at| at.min(offset));
+        if offset == 0 {
+            self.clear();
         }
-        self.answered = self.answered.map(|at| at.min(self.bytes.len()));
     }
 
     fn clear(&mut self) {
         self.bytes.clear();
-        self.returned = false;
+        self.column = None;
         self.answered = None;
         self.secret = false;
     }
 
-    fn line(&self) -> Line {
-        let cut = self.answered.unwrap_or(self.bytes.len());
-        let (before, after) = self.bytes.split_at(cut.min(self.bytes.len()));
-        let mut text = decode(before);
+    fn current_column(&self) -> usize {
+        self.column.unwrap_or_else(|| self.columns())
+    }
+
+    /// Characters on the line; those of UTF-8 count once.
+    fn columns(&self) -> usize {
+        self.bytes.iter().filter(|&&byte| starts_a_character(byte)).count()
+    }
+
+    fn offset_of(&self, column: usize) -> usize {
+        let starts = self.bytes.iter().enumerate().filter(|&(_, &byte)| starts_a_character(byte));
+        starts.map(|(offset, _)| offset).nth(column).unwrap_or(self.bytes.len())
+    }
+
+    /// The line up to the cursor, for behind it stands a clock or a suggestion. A cursor in the first
+    /// column may only have wiped nothing yet.
+    fn line_at_cursor(&self) -> Line {
+        match self.column {
+            Some(column @ 1..) => self.line(self.offset_of(column)),
+            Some(0) | None => self.line(self.bytes.len()),
+        }
+    }
+
+    fn line(&self, end: usize) -> Line {
+        let cut = self.answered.unwrap_or(end).min(end);
+        let mut text = decode(&self.bytes[..cut]);
         let answered = self.answered.map(|_| text.len());
-        text.push_str(&decode(after));
+        text.push_str(&decode(&self.bytes[cut..end]));
         Line { text, answered, secret: self.secret }
     }
+}
+
+fn starts_a_character(byte: u8) -> bool {
+    byte & 0xc0 != 0x80
 }
 
 /// UTF-8 if it is, else Latin-1; nothing that could act on a terminal or reorder what people read.
@@ -269,6 +300,13 @@ mod tests {
             b"\x1b[7m%\x1b[27m                    \r \r\r\x1b[0m\x1b[Jhost% \x1b[K\x1b[5C<12:01>\x1b[12D";
         assert_eq!(read(zsh).1, "host%");
         assert_eq!(read(b"login: \r").1, "login:"); // and nothing was wiped before text follows
+    }
+
+    #[test]
+    fn a_prompt_drawn_anew_under_the_cursor_stays_as_fish_leaves_it() {
+        assert_eq!(read("mary@host ~> \x1b[K\r\x1b[13C".as_bytes()).1, "mary@host ~>");
+        assert_eq!(read("é~> sugg\x1b[4D".as_bytes()).1, "é~>");
+        assert_eq!(read("$ lsx\x1b[1D\x1b[Ky".as_bytes()).1, "$ lsy");
     }
 
     #[test]
