@@ -161,8 +161,8 @@ impl Config {
     /// Parses and checks a text; `path` is for error messages.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let place = Place { text, path };
-        let file: FileToml =
-            toml::from_str(text).map_err(|error| place.wrong(error.span().unwrap_or(0..0), tidy(error.message())))?;
+        let file: FileToml = toml::from_str(text)
+            .map_err(|error| place.wrong(error.span().unwrap_or(0..0), tidy(error.message())))?;
         let mut config = Self::default();
         for (name, line) in file.line {
             let checked = check_line(&line, &place)?;
@@ -313,7 +313,10 @@ fn check_line(line: &Spanned<LineToml>, place: &Place<'_>) -> Result<LineConfig,
                 );
             };
             if raw.device.is_some() || raw.speed.is_some() || raw.flow.is_some() {
-                return refuse(raw.kind.span(), "an exec line has no `device`, `speed` or `flow`; it has a `command`");
+                return refuse(
+                    raw.kind.span(),
+                    "an exec line has no `device`, `speed` or `flow`; it has a `command`",
+                );
             }
             LineKind::Exec { command: command.get_ref().clone() }
         }
@@ -331,7 +334,10 @@ fn check_line(line: &Spanned<LineToml>, place: &Place<'_>) -> Result<LineConfig,
         }
     };
     if let Some(address) = &raw.address {
-        return refuse(address.span(), "`address` belongs to lines over a network, and this version has none");
+        return refuse(
+            address.span(),
+            "`address` belongs to lines over a network, and this version has none",
+        );
     }
     let modem = check_modem(raw, &kind, place)?;
     Ok(LineConfig { kind, modem })
@@ -348,7 +354,13 @@ fn check_modem(raw: &LineToml, kind: &LineKind, place: &Place<'_>) -> Result<Opt
     }
     Profile::builtin(name).map(Some).ok_or_else(|| {
         let span = raw.modem.as_ref().map_or(0..0, Spanned::span);
-        place.wrong(span, format!("no modem profile is called {name:?}; there are {}", Profile::names().collect::<Vec<_>>().join(", ")))
+        place.wrong(
+            span,
+            format!(
+                "no modem profile is called {name:?}; there are {}",
+                Profile::names().collect::<Vec<_>>().join(", ")
+            ),
+        )
     })
 }
 
@@ -383,12 +395,16 @@ fn check_account(
             "this version always leaves mail on the host: say keep = true, or leave `keep` out".to_owned(),
         ));
     }
-    if let Some(user) = raw.user.as_ref().filter(|user| user.get_ref().is_empty() || has_control(user.get_ref())) {
+    if let Some(user) =
+        raw.user.as_ref().filter(|user| user.get_ref().is_empty() || has_control(user.get_ref()))
+    {
         return Err(place.wrong(user.span(), "`user` is empty or has control characters in it".to_owned()));
     }
-    if let Some(mailbox) = raw.mailbox.as_ref().filter(|path| path.get_ref().is_empty() || path.get_ref().contains('\0'))
+    if let Some(mailbox) =
+        raw.mailbox.as_ref().filter(|path| path.get_ref().is_empty() || path.get_ref().contains('\0'))
     {
-        return Err(place.wrong(mailbox.span(), "`mailbox` is not a path; leave it out for the host's $MAIL".to_owned()));
+        return Err(place
+            .wrong(mailbox.span(), "`mailbox` is not a path; leave it out for the host's $MAIL".to_owned()));
     }
     for profile in names.iter().filter_map(|name| lines.get(name)?.modem.as_ref()) {
         for number in &phones {
@@ -412,8 +428,12 @@ fn check_account(
 
 fn check_deliver(deliver: &Spanned<DeliverToml>, place: &Place<'_>) -> Result<Deliver, ConfigError> {
     match deliver.get_ref() {
-        DeliverToml { maildir: Some(path), mbox: None } if !path.is_empty() => Ok(Deliver::Maildir(expand_home(path))),
-        DeliverToml { maildir: None, mbox: Some(path) } if !path.is_empty() => Ok(Deliver::Mbox(expand_home(path))),
+        DeliverToml { maildir: Some(path), mbox: None } if !path.is_empty() => {
+            Ok(Deliver::Maildir(expand_home(path)))
+        }
+        DeliverToml { maildir: None, mbox: Some(path) } if !path.is_empty() => {
+            Ok(Deliver::Mbox(expand_home(path)))
+        }
         _ => Err(place.wrong(
             deliver.span(),
             "`deliver` is one of { maildir = \"~/Mail/home\" } and { mbox = \"~/mail/home\" }".to_owned(),

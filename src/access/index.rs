@@ -34,7 +34,8 @@ fn entry(line: &[u8]) -> Result<Entry, String> {
     let bad = || format!("the host's list has a line that is no entry: {}", line.escape_ascii());
     let fields: Vec<&[u8]> = line.split(|&byte| byte == b'\t').collect();
     let [number, offset, length, from, date, subject] = fields[..] else { return Err(bad()) };
-    let count = |field: &[u8]| std::str::from_utf8(field).ok().and_then(|text| text.parse().ok()).ok_or_else(bad);
+    let count =
+        |field: &[u8]| std::str::from_utf8(field).ok().and_then(|text| text.parse().ok()).ok_or_else(bad);
     Ok(Entry {
         number: count(number)?,
         offset: count(offset)?,

@@ -242,7 +242,8 @@ mod tests {
     fn the_home_directory_is_the_host_s() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("my mail"), "xyz").unwrap();
-        let command = Survey::command(&Location::new(Some("~/my mail")).word(&HostFacts::default()), TOOLS, &[]);
+        let command =
+            Survey::command(&Location::new(Some("~/my mail")).word(&HostFacts::default()), TOOLS, &[]);
         let survey = ask(&format!("HOME={};{command}", quote(dir.path().to_str().unwrap().as_bytes())));
         assert_eq!(survey, Survey::There { size: 3, proofs: vec![], locked: false });
     }

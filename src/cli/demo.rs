@@ -111,7 +111,8 @@ fn new_folder(wanted: Option<&Path>) -> Result<PathBuf, Failure> {
     let make = |path: &Path| std::fs::DirBuilder::new().mode(0o700).create(path);
     if let Some(path) = wanted {
         make(path).map_err(|error| {
-            let message = format!("cannot make the folder {}: {error}; name one that is not there yet", path.display());
+            let message =
+                format!("cannot make the folder {}: {error}; name one that is not there yet", path.display());
             Failure::new(Ending::LocalDisk, Stage::Preparing, message)
         })?;
         return std::path::absolute(path).map_err(cannot);

@@ -38,7 +38,9 @@ pub fn advice(ending: Ending) -> Option<&'static str> {
         Ending::Done | Ending::Usage | Ending::Bug => None,
         Ending::BadData => Some("look at the file on the host: is it the mailbox you meant?"),
         Ending::NoSuchPort => Some("check the cable and `device` in the configuration (ls /dev/tty*)"),
-        Ending::ModemSilent => Some("check that the modem is on and cabled, and `speed` in the configuration"),
+        Ending::ModemSilent => {
+            Some("check that the modem is on and cabled, and `speed` in the configuration")
+        }
         Ending::LocalDisk => Some("make room or mend the permissions, then fetch again; nothing is lost"),
         Ending::Busy | Ending::NoAnswer | Ending::NoCarrier | Ending::Delayed => Some("try again later"),
         Ending::NoDialtone => Some("check the phone cable between modem and wall"),
@@ -51,7 +53,9 @@ pub fn advice(ending: Ending) -> Option<&'static str> {
         Ending::PeerMisbehaved => Some("see what was said with -v"),
         Ending::TransferFailed => Some("fetch again; transfer = \"text\" stands the worst lines"),
         Ending::HostLacks => Some("leave `transfer` out of the account: then what the host has is used"),
-        Ending::LoginRefused => Some("check `user` and the password's source; it is not tried again by itself"),
+        Ending::LoginRefused => {
+            Some("check `user` and the password's source; it is not tried again by itself")
+        }
         Ending::LoginExpired => Some("log in by hand once and set a new password"),
         Ending::Blacklisted => Some("the modem refuses this number now: reset it, and check the number"),
         Ending::NoPermission => Some("ask the host's keeper for the right to read the mailbox"),

@@ -138,7 +138,9 @@ pub(super) fn with_call<T>(
 ) -> (Result<T, Failure>, CallReport) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return (Err(Failure::new(Ending::Bug, Stage::Preparing, error)), CallReport::default()),
+        Err(error) => {
+            return (Err(Failure::new(Ending::Bug, Stage::Preparing, error)), CallReport::default());
+        }
     };
     runtime.block_on(in_call(global, config, name, account, password, work))
 }
@@ -154,7 +156,9 @@ pub(super) async fn in_call<T>(
 ) -> (Result<T, Failure>, CallReport) {
     let mut signals = match Signals::install() {
         Ok(signals) => signals,
-        Err(error) => return (Err(Failure::new(Ending::Bug, Stage::Preparing, error)), CallReport::default()),
+        Err(error) => {
+            return (Err(Failure::new(Ending::Bug, Stage::Preparing, error)), CallReport::default());
+        }
     };
     let display = Display::new(global, name);
     #[allow(clippy::disallowed_methods)] // the one draw from the system: marks this call's replies

@@ -35,8 +35,9 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
     for name in &names {
         let (account, password, store) = prepare(global, &config, name)?;
         let location = Location::new(account.mailbox.as_deref());
-        let (listed, _) =
-            with_call(global, &config, name, &account, password, async |session| list(session, &store, &location).await);
+        let (listed, _) = with_call(global, &config, name, &account, password, async |session| {
+            list(session, &store, &location).await
+        });
         print(global, name, &listed?);
     }
     Ok(Ending::Done)
@@ -54,7 +55,9 @@ pub(super) fn print(global: &Global, account: &str, listed: &[Listed]) {
     let zone = jiff::tz::TimeZone::system();
     for message in listed {
         let entry = &message.entry;
-        let head = [b"From: ", &entry.from[..], b"\nDate: ", &entry.date, b"\nSubject: ", &entry.subject, b"\n\n"].concat();
+        let head =
+            [b"From: ", &entry.from[..], b"\nDate: ", &entry.date, b"\nSubject: ", &entry.subject, b"\n\n"]
+                .concat();
         let summary = Summary::read(&head, entry.length);
         let state = if message.here { "here" } else { "new" };
         if global.json {

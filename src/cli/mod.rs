@@ -112,14 +112,22 @@ fn tell(failure: &Failure) {
 impl Global {
     fn read_config(&self) -> Result<Config, Failure> {
         let path = self.config.clone().or_else(config::default_path).ok_or_else(|| {
-            Failure::new(Ending::Config, Stage::Preparing, "HOME is not set: say where the configuration is (--config)")
+            Failure::new(
+                Ending::Config,
+                Stage::Preparing,
+                "HOME is not set: say where the configuration is (--config)",
+            )
         })?;
         Config::read(&path).map_err(config_failure)
     }
 
     fn state_dir(&self) -> Result<PathBuf, Failure> {
         self.state.clone().or_else(config::default_state).ok_or_else(|| {
-            Failure::new(Ending::Config, Stage::Preparing, "HOME is not set: say where state is kept (--state)")
+            Failure::new(
+                Ending::Config,
+                Stage::Preparing,
+                "HOME is not set: say where state is kept (--state)",
+            )
         })
     }
 }
@@ -130,7 +138,9 @@ fn accounts_of(config: &Config, named: &[String]) -> Result<Vec<String>, Failure
         config.account(name).map_err(config_failure)?;
     }
     match (named, config.accounts.keys().collect::<Vec<_>>().as_slice()) {
-        ([], []) => Err(Failure::new(Ending::Config, Stage::Preparing, "the configuration has no [account.NAME]")),
+        ([], []) => {
+            Err(Failure::new(Ending::Config, Stage::Preparing, "the configuration has no [account.NAME]"))
+        }
         ([], [only]) => Ok(vec![(*only).clone()]),
         ([], several) => {
             let names = several.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");

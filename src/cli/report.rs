@@ -64,7 +64,11 @@ impl Report {
             1 => ", 1 damaged piece carried again".to_owned(),
             many => format!(", {many} damaged pieces carried again"),
         };
-        let left = if self.messages_left > 0 { "; one more was still being written, the next call brings it" } else { "" };
+        let left = if self.messages_left > 0 {
+            "; one more was still being written, the next call brings it"
+        } else {
+            ""
+        };
         format!(
             "{}: {messages}{by}; call {:.1} s, {} bytes down, {} up{mended}{left}",
             self.account, self.call_seconds, self.bytes_down, self.bytes_up

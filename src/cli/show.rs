@@ -29,7 +29,11 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
         _ => (None, &args.which[0]), // clap takes one or two
     };
     let number: usize = number.parse().map_err(|_| {
-        Failure::new(Ending::Usage, Stage::Preparing, format!("{number:?} is no message number; see: mailcall list"))
+        Failure::new(
+            Ending::Usage,
+            Stage::Preparing,
+            format!("{number:?} is no message number; see: mailcall list"),
+        )
     })?;
     let config = global.read_config()?;
     let names = accounts_of(&config, account.as_slice())?;

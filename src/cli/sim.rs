@@ -96,8 +96,10 @@ async fn serve(global: &Global, args: &Args) -> Result<Ending, Failure> {
 
 fn modem(args: &Args) -> DceOptions {
     let quality = LineQuality { bps: args.bps, latency: args.latency, bit_error_rate: args.ber };
-    let connect_text =
-        args.connect_text.clone().unwrap_or_else(|| format!("CONNECT {}", args.bps.unwrap_or(CONNECT_RATE_DEFAULT)));
+    let connect_text = args
+        .connect_text
+        .clone()
+        .unwrap_or_else(|| format!("CONNECT {}", args.bps.unwrap_or(CONNECT_RATE_DEFAULT)));
     DceOptions {
         quality,
         seed: args.seed,
@@ -194,7 +196,8 @@ fn duration(text: &str) -> Result<Duration, String> {
         Some(at) => text.split_at(at),
         None => (text, "ms"),
     };
-    let number: f64 = number.trim().parse().map_err(|_| "use a number with a unit: 600ms, 0.6s".to_owned())?;
+    let number: f64 =
+        number.trim().parse().map_err(|_| "use a number with a unit: 600ms, 0.6s".to_owned())?;
     let seconds = match unit {
         "ms" => number / 1_000.0,
         "s" => number,

@@ -9,8 +9,12 @@ use crate::secret::Secret;
 
 /// A source of a password, never the password itself.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields, expecting = "expected { command = [..] }, { env = \"..\" } \
-or { file = \"..\" }; the password itself does not belong in this file")]
+#[serde(
+    rename_all = "lowercase",
+    deny_unknown_fields,
+    expecting = "expected { command = [..] }, { env = \"..\" } \
+or { file = \"..\" }; the password itself does not belong in this file"
+)]
 pub enum PasswordSource {
     /// The first line that a command prints.
     Command(Vec<String>),
@@ -27,9 +31,11 @@ impl PasswordSource {
     pub(super) fn check(&self) -> Result<(), String> {
         match self {
             Self::Command(command) if command.is_empty() => Err("the password's command is empty".to_owned()),
-            Self::Keyring(_) => Err("this build has no keyring; use { command = [\"secret-tool\", \"lookup\", ..] }, \
+            Self::Keyring(_) => {
+                Err("this build has no keyring; use { command = [\"secret-tool\", \"lookup\", ..] }, \
                                      { env = .. } or { file = .. }"
-                .to_owned()),
+                    .to_owned())
+            }
             Self::Command(_) | Self::Env(_) | Self::File(_) => Ok(()),
         }
     }

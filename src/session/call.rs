@@ -12,9 +12,9 @@ use super::link::{LineEnd, Link};
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{AccountConfig, Config, Flow, LineConfig, LineKind};
+use crate::line::Line;
 use crate::line::exec::{ExecError, ExecLine, ExecSettings};
 use crate::line::serial::{self, OpenError, SerialLine, SerialSettings};
-use crate::line::Line;
 use crate::login::{Credentials, Login, LoginError, LoginLimits};
 use crate::machine::Machine;
 use crate::modem::{Dial, DialError, DialEvent, HangUp, Profile};
@@ -137,7 +137,15 @@ pub async fn call<T>(
     };
     let mut carrier_since = profile.is_none().then(now);
     let went = {
-        let going = to_the_shell_and_back(plan, profile.as_ref(), &mut link, watch, &mut report, &mut carrier_since, work);
+        let going = to_the_shell_and_back(
+            plan,
+            profile.as_ref(),
+            &mut link,
+            watch,
+            &mut report,
+            &mut carrier_since,
+            work,
+        );
         // A panic must not leave the modem off-hook: it ends the call as any failure does.
         let going = AssertUnwindSafe(going).catch_unwind();
         tokio::select! {
@@ -148,7 +156,8 @@ pub async fn call<T>(
     if let Some(profile) = &profile {
         watch(Progress::Stage(Stage::HangingUp, String::new()));
         // A dial that failed or was broken off half-way may have connected all the same.
-        let in_call = carrier_since.is_some() || matches!(&went, Err(failure) if failure.ending == Ending::Interrupted);
+        let in_call =
+            carrier_since.is_some() || matches!(&went, Err(failure) if failure.ending == Ending::Interrupted);
         let hung_up = tokio::select! {
             hung_up = hang_up(&mut link, profile, in_call) => hung_up,
             signal = interrupted() => Err(format!("{signal} came while hanging up")),
@@ -194,7 +203,10 @@ fn open(config: &LineConfig) -> Result<Box<dyn Line>, Failure> {
         }
         LineKind::Exec { command } => {
             let spawned = ExecLine::spawn(&ExecSettings::new(command));
-            Ok(Box::new(spawned.map_err(|error: ExecError| Failure::new(Ending::NoSuchPort, Stage::Opening, error))?))
+            Ok(Box::new(
+                spawned
+                    .map_err(|error: ExecError| Failure::new(Ending::NoSuchPort, Stage::Opening, error))?,
+            ))
         }
     }
 }
@@ -260,7 +272,9 @@ async fn dial(
                     DialEvent::Note(note) => watch(Progress::Note(note)),
                     DialEvent::Awake | DialEvent::Ringing => {}
                     DialEvent::HangingUpOldCall => {
-                        watch(Progress::Note("the modem was still on-line; hanging that call up first".to_owned()));
+                        watch(Progress::Note(
+                            "the modem was still on-line; hanging that call up first".to_owned(),
+                        ));
                     }
                 }
                 Ok::<_, Failure>(())
@@ -330,7 +344,9 @@ async fn open_shell(plan: &CallPlan, link: &mut Link) -> Result<Shell, Failure> 
 fn shell_failure(stage: Stage, error: &ShellError, link: &Link) -> Failure {
     let ending = match (link.end(), error) {
         (Some(_), _) | (None, ShellError::CarrierLost { .. }) => return line_failure(stage, link),
-        (None, ShellError::NotAShell { .. } | ShellError::Silent { .. }) if stage == Stage::Shell => Ending::LoginTimeout,
+        (None, ShellError::NotAShell { .. } | ShellError::Silent { .. }) if stage == Stage::Shell => {
+            Ending::LoginTimeout
+        }
         (None, ShellError::HostLacks { .. }) => Ending::HostLacks,
         (None, ShellError::TooNoisy { .. }) => Ending::TransferFailed,
         (
@@ -373,7 +389,8 @@ async fn hang_up(link: &mut Link, profile: &Profile, was_connected: bool) -> Res
 }
 
 fn what_panicked(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("this program has a defect: {}", text.unwrap_or("it panicked"))
 }
 

@@ -10,9 +10,9 @@ use super::call::Session;
 use super::{Ending, Failure, Progress, Stage};
 use crate::access::{DigestTool, HeadTool, Location, Proof, Survey, Tools};
 use crate::config::TransferChoice;
+use crate::mailbox::digest::PrefixDigest;
 use crate::shell::HostFacts;
 use crate::shell::probe::Tool;
-use crate::mailbox::digest::PrefixDigest;
 use crate::store::{PartEnd, Store, StoreError};
 use crate::transfer::text::{TextError, TextEvent, TextReceive};
 use crate::transfer::zmodem::{Receive, ReceiveOptions, ZmodemError, ZmodemEvent};
@@ -50,7 +50,8 @@ pub async fn fetch(
         };
         let mut tail = Tail::default();
         if size > store.part_end() {
-            let carrying = Carrying { first: store.part_end(), size, location, tail: &mut tail, fetched: &mut fetched };
+            let carrying =
+                Carrying { first: store.part_end(), size, location, tail: &mut tail, fetched: &mut fetched };
             carry(session, store, choice, carrying).await?;
         } else if store.part_end() == store.known() {
             return Ok(fetched); // nothing new, and the survey has proven it
@@ -64,7 +65,9 @@ pub async fn fetch(
             Proved::Whole => PartEnd::AllComplete,
             Proved::StillGrowing => PartEnd::LastMayBeTorn,
             Proved::Changed => {
-                session.tell(Progress::Note("the mailbox changed while it was read; reading it again".to_owned()));
+                session.tell(Progress::Note(
+                    "the mailbox changed while it was read; reading it again".to_owned(),
+                ));
                 store.drop_part().map_err(|error| store_failure(Stage::Transfer, &error))?;
                 continue;
             }
@@ -81,7 +84,8 @@ pub async fn fetch(
             // The last message delivered had not been complete: the mailbox is read from its start,
             // and what is here already is known by its content.
             Err(StoreError::NoBoundary { .. }) if store.known() > 0 => {
-                session.tell(Progress::Note("the mailbox's messages have shifted; reading it again".to_owned()));
+                session
+                    .tell(Progress::Note("the mailbox's messages have shifted; reading it again".to_owned()));
                 store.restart().map_err(|error| store_failure(Stage::Delivery, &error))?;
             }
             Err(error) => return Err(store_failure(Stage::Delivery, &error)),
@@ -90,7 +94,9 @@ pub async fn fetch(
     Err(Failure::new(
         Ending::MailboxLocked,
         Stage::Transfer,
-        format!("the mailbox changed each of the {ROUNDS_MAX} times that it was read: another program is rewriting it"),
+        format!(
+            "the mailbox changed each of the {ROUNDS_MAX} times that it was read: another program is rewriting it"
+        ),
     ))
 }
 
@@ -105,17 +111,22 @@ async fn survey(
     let (known, part_end) = (store.known(), store.part_end());
     let mut lengths: Vec<u64> = [known, part_end].into_iter().filter(|&length| length > 0).collect();
     lengths.dedup();
-    let reply = session.run(&Survey::command(&location.word(&session.facts), tools, &lengths), Stage::Survey).await?;
+    let reply =
+        session.run(&Survey::command(&location.word(&session.facts), tools, &lengths), Stage::Survey).await?;
     let disk = |error: StoreError| store_failure(Stage::Survey, &error);
     let (size, proofs) = there(&reply.bytes, location)?.unwrap_or_default();
     let proven = |length, ours: &PrefixDigest| length == 0 || is_proven(&proofs, length, ours, tools.digest);
     let whole_part = proven(part_end, store.part_digest());
     if !whole_part && part_end > known {
-        session.tell(Progress::Note("the mailbox changed since the last call; its unfinished part is read again".into()));
+        session.tell(Progress::Note(
+            "the mailbox changed since the last call; its unfinished part is read again".into(),
+        ));
         store.drop_part().map_err(disk)?;
     }
     if !proven(known, store.known_digest()) {
-        session.tell(Progress::Note("the mailbox was rewritten since the last call; reading it from its start".into()));
+        session.tell(Progress::Note(
+            "the mailbox was rewritten since the last call; reading it from its start".into(),
+        ));
         store.restart().map_err(disk)?;
     }
     Ok((size > 0).then_some((size, whole_part)))
@@ -127,7 +138,9 @@ pub(super) fn there(reply: &[u8], location: &Location) -> Result<Option<(u64, Ve
     let (ending, message) = match Survey::parse(reply) {
         Some(Survey::There { size, proofs, .. }) => return Ok(Some((size, proofs))),
         Some(Survey::Empty) => return Ok(None),
-        Some(Survey::NoFolder) => (Ending::NoMailbox, format!("the host has no mailbox {key}, nor its folder")),
+        Some(Survey::NoFolder) => {
+            (Ending::NoMailbox, format!("the host has no mailbox {key}, nor its folder"))
+        }
         Some(Survey::NotAFile) => (Ending::NoMailbox, format!("{key} on the host is not a file")),
         Some(Survey::NoPermission) => (Ending::NoPermission, format!("the host does not let us read {key}")),
         None => {
@@ -162,8 +175,11 @@ async fn prove(
     ends_blank: bool,
 ) -> Result<Proved, Failure> {
     let end = store.part_end();
-    let reply = session.run(&Survey::command(&location.word(&session.facts), tools, &[end]), Stage::Transfer).await?;
-    let Some(Survey::There { size, proofs, locked }) = Survey::parse(&reply.bytes) else { return Ok(Proved::Changed) };
+    let reply =
+        session.run(&Survey::command(&location.word(&session.facts), tools, &[end]), Stage::Transfer).await?;
+    let Some(Survey::There { size, proofs, locked }) = Survey::parse(&reply.bytes) else {
+        return Ok(Proved::Changed);
+    };
     let same = is_proven(&proofs, end, store.part_digest(), tools.digest);
     Ok(match (same, ends_blank) {
         (false, _) => Proved::Changed,
@@ -267,7 +283,11 @@ async fn by_zmodem(
     }
 }
 
-async fn by_text(session: &mut Session<'_>, store: &mut Store, carrying: &mut Carrying<'_>) -> Result<(), Failure> {
+async fn by_text(
+    session: &mut Session<'_>,
+    store: &mut Store,
+    carrying: &mut Carrying<'_>,
+) -> Result<(), Failure> {
     carrying.fetched.transfer = Some("text");
     let path = carrying.location.word(&session.facts);
     let mut receive = TextReceive::new(&mut session.shell, &path, store.part_end(), carrying.size);
@@ -317,7 +337,8 @@ pub(super) fn tools(facts: &HostFacts) -> Result<Tools, Failure> {
     } else if facts.has(Tool::Cksum) {
         DigestTool::Cksum
     } else {
-        let message = "the host has none of sha256sum, md5sum and cksum, and without one nothing can be proven";
+        let message =
+            "the host has none of sha256sum, md5sum and cksum, and without one nothing can be proven";
         return Err(Failure::new(Ending::HostLacks, Stage::Survey, message));
     };
     Ok(Tools { digest, head: if facts.cuts_bytes { HeadTool::HeadC } else { HeadTool::Dd } })
@@ -336,13 +357,17 @@ fn printed(digest: &PrefixDigest, tool: DigestTool) -> String {
 pub fn store_failure(stage: Stage, error: &StoreError) -> Failure {
     let ending = match error {
         StoreError::Busy { .. } | StoreError::MboxLocked { .. } => Ending::MailboxLocked,
-        StoreError::NotAnMbox { .. } | StoreError::NoBoundary { .. } | StoreError::LedgerDamaged { .. } => Ending::BadData,
-        StoreError::AccountName { .. } => Ending::Config,
-        StoreError::NoSuchMessage { .. } | StoreError::MessageGone { .. } | StoreError::MessageTooLarge { .. } => {
-            Ending::Usage
+        StoreError::NotAnMbox { .. } | StoreError::NoBoundary { .. } | StoreError::LedgerDamaged { .. } => {
+            Ending::BadData
         }
+        StoreError::AccountName { .. } => Ending::Config,
+        StoreError::NoSuchMessage { .. }
+        | StoreError::MessageGone { .. }
+        | StoreError::MessageTooLarge { .. } => Ending::Usage,
         StoreError::WrongOffset { .. } => Ending::Bug,
-        StoreError::Disk { .. } | StoreError::LedgerUnsure { .. } | StoreError::Delivery { .. } => Ending::LocalDisk,
+        StoreError::Disk { .. } | StoreError::LedgerUnsure { .. } | StoreError::Delivery { .. } => {
+            Ending::LocalDisk
+        }
     };
     Failure::new(ending, stage, error)
 }

@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::transcript::Transcript;
 use crate::line::{BREAK_MAX, Line};
-use crate::machine::{Control, LineClock, Machine, Output};
 use crate::machine::BITS_PER_BYTE;
+use crate::machine::{Control, LineClock, Machine, Output};
 
 /// A line with everything that outlives the single conversation.
 pub struct Link {
@@ -204,7 +204,8 @@ impl Link {
             }
             if can_write {
                 let chunk = self.queue.len().min(self.chunk_max());
-                if let Poll::Ready(wrote) = Pin::new(&mut self.line).poll_write(context, &self.queue[..chunk]) {
+                if let Poll::Ready(wrote) = Pin::new(&mut self.line).poll_write(context, &self.queue[..chunk])
+                {
                     return Poll::Ready(Moved::Out(wrote));
                 }
             }
@@ -299,7 +300,9 @@ impl Link {
             match self.line.carrier() {
                 Ok(Some(true)) => self.carrier_seen = true,
                 Ok(Some(false)) if self.carrier_seen => self.carrier_lost("DCD is off"),
-                Ok(Some(false) | None) if self.no_carrier_said.holds(now) => self.carrier_lost("the modem says NO CARRIER"),
+                Ok(Some(false) | None) if self.no_carrier_said.holds(now) => {
+                    self.carrier_lost("the modem says NO CARRIER")
+                }
                 Ok(Some(false) | None) => {}
                 Err(error) => self.port_gone(error.to_string()),
             }
@@ -416,7 +419,8 @@ impl NoCarrierText {
     }
 
     fn holds(&self, now: Instant) -> bool {
-        self.tail == NO_CARRIER && self.last.is_some_and(|at| now.saturating_duration_since(at) >= NO_CARRIER_QUIET)
+        self.tail == NO_CARRIER
+            && self.last.is_some_and(|at| now.saturating_duration_since(at) >= NO_CARRIER_QUIET)
     }
 }
 

@@ -17,7 +17,11 @@ pub struct Listed {
 }
 
 /// Lists the mailbox at `location`.
-pub async fn list(session: &mut Session<'_>, store: &Store, location: &Location) -> Result<Vec<Listed>, Failure> {
+pub async fn list(
+    session: &mut Session<'_>,
+    store: &Store,
+    location: &Location,
+) -> Result<Vec<Listed>, Failure> {
     session.tell(Progress::Stage(Stage::Survey, String::new()));
     if !session.facts.has(Tool::Awk) {
         let message = "the host has no awk to list the mailbox with; fetch works without it";
@@ -26,7 +30,8 @@ pub async fn list(session: &mut Session<'_>, store: &Store, location: &Location)
     let tools = super::fetch::tools(&session.facts)?;
     let known = store.known();
     let lengths: Vec<u64> = (known > 0).then_some(known).into_iter().collect();
-    let reply = session.run(&Survey::command(&location.word(&session.facts), tools, &lengths), Stage::Survey).await?;
+    let reply =
+        session.run(&Survey::command(&location.word(&session.facts), tools, &lengths), Stage::Survey).await?;
     let Some((_, proofs)) = super::fetch::there(&reply.bytes, location)? else { return Ok(Vec::new()) };
     let unchanged = known > 0 && super::fetch::is_proven(&proofs, known, store.known_digest(), tools.digest);
     let reply = session.run(&index::command(&location.word(&session.facts)), Stage::Survey).await?;
@@ -34,6 +39,7 @@ pub async fn list(session: &mut Session<'_>, store: &Store, location: &Location)
         let message = format!("awk on the host ended with status {}", reply.status);
         return Err(Failure::new(Ending::PeerMisbehaved, Stage::Survey, message));
     }
-    let entries = index::parse(&reply.bytes).map_err(|bad| Failure::new(Ending::PeerMisbehaved, Stage::Survey, bad))?;
+    let entries =
+        index::parse(&reply.bytes).map_err(|bad| Failure::new(Ending::PeerMisbehaved, Stage::Survey, bad))?;
     Ok(entries.into_iter().map(|entry| Listed { here: unchanged && entry.offset < known, entry }).collect())
 }

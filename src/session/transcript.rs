@@ -129,7 +129,12 @@ impl Transcript {
             text = mask(&text, secret.expose().as_bytes());
         }
         if !all {
-            let held = self.secrets.iter().map(|secret| overlap(&text, secret.expose().as_bytes())).max().unwrap_or(0);
+            let held = self
+                .secrets
+                .iter()
+                .map(|secret| overlap(&text, secret.expose().as_bytes()))
+                .max()
+                .unwrap_or(0);
             self.pending = text.split_off(text.len() - held);
         }
         if text.is_empty() {
@@ -201,7 +206,8 @@ mod tests {
     fn recorder() -> (Transcript, Arc<Mutex<Vec<String>>>) {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&lines);
-        let transcript = Transcript::new(Some(Box::new(move |line| sink.lock().unwrap().push(line.to_owned()))));
+        let transcript =
+            Transcript::new(Some(Box::new(move |line| sink.lock().unwrap().push(line.to_owned()))));
         (transcript, lines)
     }
 

@@ -106,7 +106,11 @@ impl Front {
 }
 
 impl AsyncRead for Front {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.settle(context)?;
         if !self.said.is_empty() {
             let count = self.said.len().min(into.remaining());
@@ -124,7 +128,11 @@ impl AsyncRead for Front {
 }
 
 impl AsyncWrite for Front {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match &mut self.shell {
             Some(shell) => Pin::new(shell).poll_write(context, bytes),
             None => {

@@ -12,6 +12,8 @@ mod call;
 pub mod converse;
 pub mod dce;
 pub mod dialled;
+pub mod front;
+pub mod getty;
 pub mod host;
 pub mod serve;
 pub mod wire;

@@ -259,6 +259,12 @@ impl Receive {
         Received { end: self.next, announced: self.announced, complete, stats }
     }
 
+    /// Whether something waits to be polled before the end.
+    #[cfg(test)]
+    pub(super) fn has_output(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
     fn begin(&mut self, now: Instant) {
         if self.timers.began.is_none() {
             self.timers.began = Some(now);

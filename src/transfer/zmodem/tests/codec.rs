@@ -36,7 +36,10 @@ fn decode(bytes: &[u8]) -> Vec<Item> {
 }
 
 fn kinds(items: &[Item]) -> Vec<FrameType> {
-    items.iter().filter_map(|item| if let Item::Header(header) = item { Some(header.kind) } else { None }).collect()
+    items
+        .iter()
+        .filter_map(|item| if let Item::Header(header) = item { Some(header.kind) } else { None })
+        .collect()
 }
 
 #[test]
