@@ -13,6 +13,10 @@ use super::frame::Nonce;
 /// (`HISTFILE`) and tcsh (`savehist`) from writing theirs when they are replaced. zsh with
 /// INC_APPEND_HISTORY but without HIST_IGNORE_SPACE, ksh93, and mksh where HISTFILE is set, write
 /// each line as it is read: no line typed there can avoid it.
+///
+/// One bit makes CR of `-` and LF of `*`, and an early end of the line cannot be taken back: so both
+/// stand inside the quotes, where a line end only leads to a continuation prompt. The one `-` that
+/// does not follows `exec sh`, which by itself is harmless.
 pub fn loader(nonce: Nonce) -> String {
     format!("{}'{}'", EXEC_SH, loading_loop(nonce))
 }
@@ -141,6 +145,16 @@ mod tests {
         assert!(line.len() < 180, "{} bytes", line.len());
         assert!(first.len() < 60, "{} bytes: a prompt and this must fit 80 columns", first.len());
         assert!(second.len() < 255, "{} bytes: the shortest MAX_CANON", second.len());
+    }
+
+    #[test]
+    fn no_bit_that_ends_the_line_early_runs_a_part_of_it() {
+        let line = loader(Nonce::new(7));
+        let (outside, _) = line.split_once('\'').expect("a quote");
+        for (place, byte) in outside.bytes().enumerate() {
+            let ends = (0..8).any(|bit| matches!(byte ^ 1 << bit, b'\r' | b'\n'));
+            assert!(!ends || outside[..place].ends_with(";exec sh "), "{:?}", &outside[..=place]);
+        }
     }
 
     #[test]

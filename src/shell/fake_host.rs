@@ -81,6 +81,11 @@ impl FakeHost {
             }
             b'\r' | b'\n' => {
                 self.say("\r\n");
+                if self.mode == Mode::Prompt
+                    && self.line.iter().filter(|&&byte| byte == b'\'').count() % 2 == 1
+                {
+                    return self.say("> "); // the quote goes on
+                }
                 let line = String::from_utf8_lossy(&std::mem::take(&mut self.line)).into_owned();
                 let (first, second) = agent::loader_in_two(self.nonce);
                 let one_line = self.mode == Mode::OneLine;
@@ -92,6 +97,8 @@ impl FakeHost {
                     self.hangs_up = true;
                 } else if line == first {
                     self.mode = Mode::OneLine;
+                } else if first.starts_with(&line) && line.ends_with(";exec sh ") {
+                    self.say("$ "); // another prompt
                 } else {
                     if !line.is_empty() {
                         self.ran.push(line);
@@ -99,6 +106,8 @@ impl FakeHost {
                     self.say("$ ");
                 }
             }
+            // An editor does nothing with them, or nothing that shows.
+            0x00..=0x1f | 0x7f => {}
             byte => {
                 self.line.push(byte);
                 if self.echoes {

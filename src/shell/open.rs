@@ -409,10 +409,10 @@ const INTERRUPT: u8 = 0x03;
 const PROBE_SEQ: &str = "1";
 /// What the host's answer about itself may have, in bytes.
 const PROBE_BYTES_MAX: usize = 4_096;
-/// Which checksum is tried at which load.
-const CHECKSUM_TURNS: [Checksum; 6] = {
+/// Which checksum is tried at which load, as long as the host does not say what it lacks.
+const CHECKSUM_TURNS: [Checksum; 10] = {
     use Checksum::{Adler, Cksum, Md5sum};
-    [Cksum, Cksum, Cksum, Md5sum, Cksum, Adler]
+    [Cksum, Cksum, Cksum, Cksum, Md5sum, Cksum, Cksum, Cksum, Cksum, Adler]
 };
 
 /// A login that prints for longer than this gets our line in between.
