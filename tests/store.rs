@@ -91,7 +91,7 @@ fn call(disk: Arc<dyn Disk>, delivery: &Delivery, host: &[u8], now: u64) -> Resu
         let from = store.part_end() as usize;
         let to = (from + 1500).min(host.len());
         store.append_part(from as u64, &host[from..to])?;
-        if from % 4500 == 0 {
+        if from.is_multiple_of(4500) {
             store.sync_part()?;
         }
         if (from..to).contains(&half) {
