@@ -176,8 +176,9 @@ impl Disk for HostDisk {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(path)?;
-        // A umask may have taken the owner's own bits away.
-        file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+        // A umask may have taken the owner's own bits away. Where modes cannot be set (FAT, CIFS),
+        // mounting decided who may read.
+        let _ = file.set_permissions(Permissions::from_mode(FILE_MODE));
         Ok(Box::new(file))
     }
 
@@ -210,7 +211,8 @@ impl Disk for HostDisk {
 
     fn make_folder(&self, path: &Path) -> io::Result<()> {
         std::fs::DirBuilder::new().mode(FOLDER_MODE).create(path)?;
-        std::fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE))
+        let _ = std::fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE));
+        Ok(())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

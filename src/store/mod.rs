@@ -161,17 +161,24 @@ impl Store {
         let part_digest = PrefixDigest::new();
         let mut store = Self { disk, _lock: lock, ledger, book, part, part_digest, now };
         store.settle(Settling::AfterCrash)?;
-        if store.book.mailbox != mailbox {
-            // In this order: a crash in between must not count the old prefix for the new mailbox.
-            store.restart()?;
-            store.record(Record::Mailbox(mailbox.to_owned()))?;
-        }
+        store.set_mailbox(mailbox)?;
         store.prepare_target(delivery)?;
         if store.ledger.len() > COMPACT_FROM + COMPACT_PER_MESSAGE * store.book.remembered() as u64 {
             store.ledger.rewrite(&mut store.book.records())?;
         }
         store.weigh_part()?;
         Ok(store)
+    }
+
+    /// Says what the host calls the mailbox, when that is known only after the login. Another one
+    /// than before is counted from its beginning; mail that is here already stays known.
+    pub fn set_mailbox(&mut self, mailbox: &str) -> Result<(), StoreError> {
+        if self.book.mailbox == mailbox {
+            return Ok(());
+        }
+        // In this order: a crash in between must not count the old prefix for the new mailbox.
+        self.restart()?;
+        self.record(Record::Mailbox(mailbox.to_owned()))
     }
 
     /// Length of the mailbox's prefix that is delivered and recorded.
@@ -387,6 +394,13 @@ const COMPACT_PER_MESSAGE: u64 = 1200;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_may_be_handed_to_another_thread() {
+        fn is_send<T: Send>() {}
+        is_send::<Store>();
+        is_send::<Archive>();
+    }
 
     #[test]
     fn an_account_name_stays_inside_the_state_folder() {
