@@ -5,8 +5,8 @@
 //!           (codec)   (lines)   (tables)   (states)
 //! ```
 //!
-//! [`escape`] cuts terminal sequences out of the byte stream, [`text`] assembles lines from what is
-//! left, [`prompts`] is a table of what hosts ask and say, and [`machine`] answers. Whether a shell
+//! `escape` cuts terminal sequences out of the byte stream, `text` assembles lines from what is
+//! left, [`prompts`] is a table of what hosts ask and say, and `machine` answers. Whether a shell
 //! really stands behind the last prompt is not decided here: the shell's own conversation proves it.
 //! That is why this one may guess about shell prompts, and why it never guesses about the password,
 //! which is typed at a password prompt and nowhere else.
