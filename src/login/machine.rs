@@ -4,80 +4,12 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::error::{LastLines, LoginError};
-use super::prompts::{Prompt, Statement, looks_like_question, prompt_look, statement_look};
+use super::lines::{RecentLines, Said, shortened};
+use super::prompts::{Prompt, Statement, looks_damaged, looks_like_question, prompt_look, statement_look};
 use super::text::{HostText, Line, MASK};
+use super::{Credentials, LoggedIn, LoginEvent, LoginLimits, LoginOutcome, PromptLook};
 use crate::machine::{Machine, Output, Transmit};
 use crate::secret::Secret;
-
-/// Who is calling. Of each only the first line is ever sent.
-#[derive(Debug, Clone, Default)]
-pub struct Credentials {
-    /// The user name, if the host will ask for one.
-    pub user: Option<String>,
-    /// The password, if the host will ask for one.
-    pub password: Option<Secret>,
-}
-
-/// How long a login may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LoginLimits {
-    /// From the first poll to a shell prompt, in line time.
-    pub wait_max: Duration,
-}
-
-impl Default for LoginLimits {
-    fn default() -> Self {
-        Self { wait_max: LOGIN_WAIT_MAX }
-    }
-}
-
-/// What the login tells its owner on the way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LoginEvent {
-    /// The host wrote a line: banner, news, complaint. Control characters and password are gone.
-    Text(String),
-    /// The host was silent or unclear, and was sent a RETURN.
-    Nudged,
-    /// The user name was typed.
-    SentUser,
-    /// The user name is typed again, because noise damaged it the first time.
-    RetriedUser,
-    /// The password was typed.
-    SentPassword,
-    /// The host asked the terminal something, and had its answer.
-    AnsweredTerminalQuery,
-    /// The host wanted RETURN, any key, or the next page.
-    PressedReturn,
-    /// The host wanted to know the terminal type.
-    AnsweredTerminalType,
-}
-
-/// What the last text of the login looked like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PromptLook {
-    /// A shell's prompt.
-    Shell,
-    /// The host waits behind a text of no known look.
-    Unknown,
-    /// The host took the login and waits without any prompt.
-    Blank,
-}
-
-/// Where the login ended: probably in front of a shell.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoggedIn {
-    /// The unfinished line the host waits behind.
-    pub prompt: String,
-    /// What that looks like.
-    pub look: PromptLook,
-    /// False if the shell was there without a login: a null modem, a line still logged in.
-    pub login_needed: bool,
-    /// True if the host sends seven bits and parity: then no byte above 127 will pass.
-    pub seven_bit: bool,
-}
-
-/// How a login ends.
-pub type LoginOutcome = Result<LoggedIn, LoginError>;
 
 /// The conversation from CONNECT to a shell prompt.
 ///
@@ -88,10 +20,7 @@ pub struct Login {
     limits: LoginLimits,
     state: State,
     text: HostText,
-    /// Finished lines, the latest last; at most [`LINES_KEPT_MAX`].
-    lines: VecDeque<Said>,
-    /// How many of them came since a user name or password was typed.
-    lines_since_typed: usize,
+    lines: RecentLines,
     started: Option<Instant>,
     state_since: Option<Instant>,
     /// When either side last did something. Every wait but the overall ones runs from here.
@@ -160,13 +89,6 @@ enum Act {
     GiveUp,
 }
 
-/// A finished line, with nothing of the password in it.
-struct Said {
-    shown: String,
-    statement: Option<Statement>,
-    is_text: bool,
-}
-
 impl Machine for Login {
     type Event = LoginEvent;
     type Outcome = LoginOutcome;
@@ -204,7 +126,7 @@ impl Machine for Login {
         if let Some(line) = self.text.feed(b'\n').line {
             self.note_line(&line); // what stood unfinished is the last line now
         }
-        match self.statement(usize::MAX) {
+        match self.lines.statement(usize::MAX) {
             Some((Statement::Expired, _)) if self.state != State::FirstPrompt => self.act(now, Act::Expired),
             Some((Statement::Refused, _)) if self.state != State::FirstPrompt => self.act(now, Act::Refused),
             Some(_) | None => {
@@ -250,8 +172,7 @@ impl Login {
             limits,
             state: State::FirstPrompt,
             text: HostText::default(),
-            lines: VecDeque::new(),
-            lines_since_typed: 0,
+            lines: RecentLines::default(),
             started: None,
             state_since: None,
             stirred: None,
@@ -313,11 +234,7 @@ impl Login {
         let is_text = if line.is_secret() { statement.is_some() } else { !said.is_empty() };
         self.last_said = if is_text { said.to_owned() } else { String::new() };
         self.output.push_back(Output::Event(LoginEvent::Text(shown.clone())));
-        self.lines.push_back(Said { shown, statement, is_text });
-        self.lines_since_typed += 1;
-        if self.lines.len() > LINES_KEPT_MAX {
-            self.lines.pop_front();
-        }
+        self.lines.push(Said { shown, statement, is_text });
     }
 
     /// What the host itself has said on a line that may begin with the echo of what we typed.
@@ -349,12 +266,17 @@ impl Login {
         let echo_is_due = self.state == State::UserSent && open.was_answered();
         if !said.is_empty() {
             let unclear = if open.is_secret() { Sight::Nothing } else { Sight::Unknown };
-            prompt_look(said).map_or(unclear, Sight::Prompt)
+            match prompt_look(said) {
+                // Garbage of a modem at the wrong speed can end in `$`: such a prompt has to come twice.
+                Some(Prompt::Shell) if self.state == State::FirstPrompt && looks_damaged(said) => unclear,
+                Some(prompt) => Sight::Prompt(prompt),
+                None => unclear,
+            }
         } else if echo_is_due {
             Sight::UnfinishedEcho { seen: !open.said().is_empty() }
         } else if prompt_look(&self.last_said) == Some(Prompt::PressReturn) {
             Sight::KeyWanted
-        } else if self.lines.iter().rev().take(self.lines_since_typed).any(|line| line.is_text) {
+        } else if self.lines.any_text() {
             Sight::Lines
         } else {
             Sight::Nothing
@@ -373,8 +295,8 @@ impl Login {
             sight => sight,
         };
         match (sight, self.state) {
-            (Sight::Prompt(Prompt::User), _) => (PROMPT_QUIET, self.at_user_prompt()),
-            (Sight::Prompt(Prompt::Password), _) => (PROMPT_QUIET, self.at_password_prompt()),
+            (Sight::Prompt(Prompt::User), _) => self.unless_hasty(self.at_user_prompt()),
+            (Sight::Prompt(Prompt::Password), _) => self.unless_hasty(self.at_password_prompt()),
             (Sight::Prompt(Prompt::ChangePassword), _) => (PROMPT_QUIET, Act::Expired),
             (Sight::Prompt(Prompt::Shell), _) => (SHELL_QUIET, Act::Finish(PromptLook::Shell)),
             (Sight::Prompt(prompt), _) => (KEY_QUIET, Act::Answer(prompt)),
@@ -393,7 +315,7 @@ impl Login {
                 self.nudge_after(growing.unwrap_or(LAST_NUDGE_QUIET))
             }
             (Sight::Lines | Sight::Nothing, State::UserSent | State::Over) => {
-                match self.statement(usize::MAX) {
+                match self.lines.statement(usize::MAX) {
                     Some((Statement::Refused, _)) => (REPROMPT_QUIET, Act::Refused),
                     Some((Statement::Expired | Statement::Wait, _)) | None => {
                         self.nudge_after(PASSWORD_PROMPT_NUDGE_AFTER)
@@ -404,7 +326,7 @@ impl Login {
     }
 
     fn at_user_prompt(&self) -> Act {
-        let refused = matches!(self.statement(usize::MAX), Some((Statement::Refused, _)));
+        let refused = matches!(self.lines.statement(usize::MAX), Some((Statement::Refused, _)));
         match self.state {
             State::FirstPrompt => Act::TypeUser,
             // Asked again before any password: the name arrived damaged, or a RETURN of ours was
@@ -437,9 +359,22 @@ impl Login {
         }
     }
 
+    /// How quiet it must be before a prompt for user or password is acted upon. On a line with gaps it
+    /// may be the first half of a banner or of the news: `The word Password: stands here`.
+    fn unless_hasty(&self, act: Act) -> (Duration, Act) {
+        let is_said = self.lines.statement(usize::MAX).is_some();
+        match act {
+            Act::TypePassword if self.state == State::FirstPrompt && self.user.is_some() => {
+                (UNEXPECTED_QUIET, act)
+            }
+            Act::Refused if !is_said => (REFUSAL_QUIET, act),
+            act => (PROMPT_QUIET, act),
+        }
+    }
+
     /// The password was taken and text came, but no known prompt: a refusal, or an odd shell.
     fn after_password(&self, quiet: Duration, look: PromptLook) -> (Duration, Act) {
-        match self.statement(STATEMENT_LINES_MAX) {
+        match self.lines.statement(STATEMENT_LINES_MAX) {
             Some((Statement::Refused, _)) if self.name_damaged && !self.name_retried => {
                 (REPROMPT_QUIET, Act::Refused)
             }
@@ -466,12 +401,6 @@ impl Login {
             && !self.nudged_at.is_empty()
             && said == self.nudged_at
             && !looks_like_question(said)
-    }
-
-    /// What the host stated since the last user name or password, within its last so many lines.
-    fn statement(&self, lines_max: usize) -> Option<(Statement, &str)> {
-        let recent = self.lines.iter().rev().take(self.lines_since_typed.min(lines_max));
-        recent.filter_map(|line| Some((line.statement?, line.shown.as_str()))).next()
     }
 
     fn act(&mut self, now: Instant, act: Act) {
@@ -590,7 +519,7 @@ impl Login {
         self.text.answer_here(secret);
         self.state = state;
         self.state_since = Some(now);
-        self.lines_since_typed = 0;
+        self.lines.start_attempt();
         self.nudges = 0;
         self.last_said.clear();
         self.nudged_at.clear();
@@ -603,19 +532,14 @@ impl Login {
 
     /// The host's own words for its refusal; where it has none, what it asks instead.
     fn last_statement(&self) -> (Option<Statement>, String) {
-        match self.statement(usize::MAX) {
+        match self.lines.statement(usize::MAX) {
             Some((statement, said)) => (Some(statement), shortened(said)),
             None => (None, shortened(&self.masked(&self.text.open_line().shown()))),
         }
     }
 
     fn last_lines(&self) -> LastLines {
-        let open = self.masked(&self.text.open_line().shown());
-        let earlier = self.lines.iter().rev().map(|line| shortened(&line.shown)).take(LAST_LINES_MAX);
-        let mut lines: Vec<String> = earlier.collect();
-        lines.reverse();
-        lines.extend(Some(shortened(&open)).filter(|open| !open.is_empty()));
-        LastLines(lines)
+        self.lines.last(&self.masked(&self.text.open_line().shown()))
     }
 }
 
@@ -627,15 +551,9 @@ fn ends_with_ignoring_case(echo: &str, name: &str) -> bool {
     echo.to_lowercase().ends_with(&first_line(name).trim().to_lowercase())
 }
 
-fn shortened(line: &str) -> String {
-    line.chars().take(LAST_LINE_CHARS_MAX).collect()
-}
-
 const RETURN: &[u8] = b"\r";
 const TERMINAL_TYPE: &[u8] = b"vt100\r";
 
-/// From the first poll to a shell prompt, in line time.
-pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(120);
 /// For the first prompt that can be answered.
 const FIRST_PROMPT_WAIT_MAX: Duration = Duration::from_secs(100);
 /// From the user name to the password prompt.
@@ -645,6 +563,8 @@ const SHELL_WAIT_MAX: Duration = Duration::from_secs(90);
 
 /// Quiet behind `login:` or `Password:` before it is believed: more text may be under way.
 const PROMPT_QUIET: Duration = Duration::from_millis(300);
+/// Quiet behind `Password:` where `login:` was expected.
+const UNEXPECTED_QUIET: Duration = Duration::from_millis(1_500);
 /// Quiet behind a wish for a key.
 const KEY_QUIET: Duration = Duration::from_millis(500);
 /// The same where the line is finished, and the host may just go on.
@@ -695,12 +615,6 @@ const KEYS_PRESSED_MAX: u32 = 40;
 const QUERY_ANSWERS_MAX: u32 = 64;
 /// Lines before a prompt that may say why the login failed.
 const STATEMENT_LINES_MAX: usize = 3;
-/// Finished lines that are remembered, of at most 1 KiB each.
-const LINES_KEPT_MAX: usize = 16;
-/// Finished lines quoted in an error.
-const LAST_LINES_MAX: usize = 5;
-/// Characters of each.
-const LAST_LINE_CHARS_MAX: usize = 120;
 /// A shorter password is masked only where it was typed.
 const MASKED_CHARS_MIN: usize = 4;
 /// Bytes taken in one call, so that what they cause stays bounded.

@@ -2,22 +2,98 @@
 //!
 //! ```text
 //!  bytes --> escape --> text --> prompts --> machine --> user name, password, CR
-//!           (codec)   (lines)   (a table)   (states)
+//!           (codec)   (lines)   (tables)   (states)
 //! ```
 //!
-//! [`escape`] cuts terminal sequences out of the byte stream, [`text`] assembles lines from what is
-//! left, [`prompts`] is a table of what hosts ask and say, and [`machine`] answers. Whether a shell
+//! `escape` cuts terminal sequences out of the byte stream, `text` assembles lines from what is
+//! left, [`prompts`] is a table of what hosts ask and say, and `machine` answers. Whether a shell
 //! really stands behind the last prompt is not decided here: the shell's own conversation proves it.
 //! That is why this one may guess about shell prompts, and why it never guesses about the password,
 //! which is typed at a password prompt and nowhere else.
 
 mod error;
 mod escape;
+mod lines;
 mod machine;
 pub mod prompts;
 mod text;
 
 pub use error::{LastLines, LoginError};
-pub use machine::{
-    Credentials, LOGIN_WAIT_MAX, LoggedIn, Login, LoginEvent, LoginLimits, LoginOutcome, PromptLook,
-};
+pub use machine::Login;
+
+use std::time::Duration;
+
+use crate::secret::Secret;
+
+/// Who is calling. Of each only the first line is ever sent.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials {
+    /// The user name, if the host will ask for one.
+    pub user: Option<String>,
+    /// The password, if the host will ask for one.
+    pub password: Option<Secret>,
+}
+
+/// How long a login may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoginLimits {
+    /// From the first poll to a shell prompt, in line time.
+    pub wait_max: Duration,
+}
+
+impl Default for LoginLimits {
+    fn default() -> Self {
+        Self { wait_max: LOGIN_WAIT_MAX }
+    }
+}
+
+/// What the login tells its owner on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoginEvent {
+    /// The host wrote a line: banner, news, complaint. Control characters and password are gone.
+    Text(String),
+    /// The host was silent or unclear, and was sent a RETURN.
+    Nudged,
+    /// The user name was typed.
+    SentUser,
+    /// The user name is typed again, because noise damaged it the first time.
+    RetriedUser,
+    /// The password was typed.
+    SentPassword,
+    /// The host asked the terminal something, and had its answer.
+    AnsweredTerminalQuery,
+    /// The host wanted RETURN, any key, or the next page.
+    PressedReturn,
+    /// The host wanted to know the terminal type.
+    AnsweredTerminalType,
+}
+
+/// What the last text of the login looked like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromptLook {
+    /// A shell's prompt.
+    Shell,
+    /// The host waits behind a text of no known look.
+    Unknown,
+    /// The host took the login and waits without any prompt.
+    Blank,
+}
+
+/// Where the login ended: probably in front of a shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedIn {
+    /// The unfinished line the host waits behind.
+    pub prompt: String,
+    /// What that looks like.
+    pub look: PromptLook,
+    /// False if the shell was there without a login: a null modem, a line still logged in.
+    pub login_needed: bool,
+    /// True if the host sends seven bits and parity: then no byte above 127 will pass.
+    pub seven_bit: bool,
+}
+
+/// How a login ends.
+pub type LoginOutcome = Result<LoggedIn, LoginError>;
+
+/// From the first poll to a shell prompt, in line time.
+pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(120);

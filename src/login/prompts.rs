@@ -75,6 +75,11 @@ pub fn looks_like_question(line: &str) -> bool {
     line.trim_end().ends_with([':', '?', '>', '：'])
 }
 
+/// True if a line holds what no host writes on purpose into a prompt: Latin-1 junk, lost characters.
+pub fn looks_damaged(line: &str) -> bool {
+    line.chars().any(|c| c == char::REPLACEMENT_CHARACTER || ('\u{80}'..='\u{ff}').contains(&c))
+}
+
 /// Where in a line the words of a row stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -343,7 +348,6 @@ const REFUSED: &[&str] = &[
     "access not permitted",
     "not permitted to log in",
     "not allowed to log in",
-    "not authorized",
     "invalid password",
     "incorrect password",
     "password incorrect",
@@ -358,8 +362,6 @@ const REFUSED: &[&str] = &[
     "no such user",
     "unknown userid",
     "bad user",
-    "username/password incorrect",
-    "name/password",
     "user validation error",
     "account has expired",
     "account is expired",

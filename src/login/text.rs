@@ -144,8 +144,8 @@ impl OpenLine {
     fn wipe_from(&mut self, offset: usize) {
         self.bytes.truncate(offset);
         self.answered = self.answered.map(|at| at.min(offset));
-        if offset == 0 {
-            self.clear();
+        if offset == 0 && !self.secret {
+            self.clear(); // a new prompt, unanswered; but behind a password all is kept hidden
         }
     }
 
@@ -340,6 +340,11 @@ mod tests {
         text.answer_here(true);
         let line = b"hunter2\r\n".iter().find_map(|&byte| text.feed(byte).line);
         assert_eq!(line.map(|line| line.shown()).as_deref(), Some("Password: ***"));
+        // Nor if the host draws the line anew.
+        b"Password: ".iter().for_each(|&byte| drop(text.feed(byte)));
+        text.answer_here(true);
+        let line = b"\rPassword: hunter2\r\n".iter().find_map(|&byte| text.feed(byte).line);
+        assert_eq!(line.map(|line| line.shown()).as_deref(), Some("***"));
     }
 
     #[test]

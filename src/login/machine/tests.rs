@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::login::LOGIN_WAIT_MAX;
 use crate::sim::converse::{Conversation, Peer, PeerStep, converse, epoch};
 use crate::sim::getty::Getty;
 use crate::sim::wire::LineQuality;
@@ -459,6 +460,30 @@ fn a_password_prompt_that_a_nudge_brought_up_is_not_given_the_password() {
     ]);
     assert_eq!(sent(&log), format!("\r\r{LOGIN_KEYS}"));
     assert_eq!(logged_in(&log).look, PromptLook::Shell);
+}
+
+#[test]
+fn the_halves_of_a_line_with_gaps_fool_nobody() {
+    let log = run([
+        say("The word Password: "),
+        Step::Pause(1_000),
+        say("stands here\r\nlogin: "),
+        hear("mary\r"),
+        say("mary\r\nPassword: "),
+        hear("sesame-42\r"),
+        say("\r\nYour account: "),
+        Step::Pause(2_000),
+        say("12 hours left\r\n$ "),
+    ]);
+    assert_eq!(logged_in(&log).look, PromptLook::Shell);
+    assert_eq!(sent(&log), LOGIN_KEYS);
+}
+
+#[test]
+fn garbage_that_ends_like_a_prompt_is_no_shell() {
+    let garbage = say(b"~\xc0}\xff\x81$");
+    let log = run([garbage, hear("\r"), say("\r\nlogin: "), hear("mary\r"), say("mary\r\n$ ")]);
+    assert!(logged_in(&log).login_needed);
 }
 
 #[test]
