@@ -1,12 +1,13 @@
 //! Any command as a line: it runs on a PTY of its own, as `ssh -tt host` or a local shell would.
 
 use std::ffi::OsString;
+use std::future::Future;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::pin::Pin;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use nix::libc;
@@ -87,6 +88,11 @@ pub struct ExecLine {
     /// `None` once handed to [`end_group`].
     child: Option<Child>,
     status: Option<ExitStatus>,
+    /// The next end of file counts, whatever may still run.
+    last_look: bool,
+    ended: bool,
+    reading: Vacancy,
+    writing: Vacancy,
 }
 
 impl ExecLine {
@@ -111,7 +117,16 @@ impl ExecLine {
         let master = PtyMaster::new(pty.master).map_err(no_pty)?;
         let child = command.spawn().map_err(|source| ExecError::Spawn { command: name.clone(), source })?;
         // Our slave descriptors close here, so that the command's end is the terminal's end.
-        Ok(Self { name, master: Some(master), child: Some(child), status: None })
+        Ok(Self {
+            name,
+            master: Some(master),
+            child: Some(child),
+            status: None,
+            last_look: false,
+            ended: false,
+            reading: Vacancy::default(),
+            writing: Vacancy::default(),
+        })
     }
 
     /// How the command ended, once it has.
@@ -193,18 +208,51 @@ impl AsyncRead for ExecLine {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.master {
-            Some(master) => Pin::new(master).poll_read(cx, buf),
-            None => Poll::Ready(Ok(())),
+        let this = &mut *self;
+        while let (Some(master), false) = (&mut this.master, this.ended || buf.remaining() == 0) {
+            let before = buf.filled().len();
+            let read = Pin::new(master).poll_read(cx, buf);
+            if buf.filled().len() > before {
+                this.reading = Vacancy::default();
+                return read;
+            }
+            if !matches!(read, Poll::Ready(Ok(()))) {
+                return read;
+            }
+            if this.last_look {
+                this.ended = true;
+                break;
+            }
+            // What a command wrote before it ended may have come behind the end of file just read,
+            // if its terminal was vacant for a while: so one look more, and that is the last.
+            this.last_look = this.exit_status().is_some() || !ready!(this.reading.poll_again(cx));
+            if let Some(master) = &mut this.master {
+                master.listen_again()?;
+            }
         }
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for ExecLine {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.master {
-            Some(master) => Pin::new(master).poll_write(cx, buf),
-            None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        let this = &mut *self;
+        loop {
+            let Some(master) = &mut this.master else {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            };
+            let written = Pin::new(master).poll_write(cx, buf);
+            let vacant =
+                matches!(&written, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe);
+            if !vacant {
+                if written.is_ready() {
+                    this.writing = Vacancy::default();
+                }
+                return written;
+            }
+            if this.exit_status().is_some() || !ready!(this.writing.poll_again(cx)) {
+                return written;
+            }
         }
     }
 
@@ -225,6 +273,29 @@ impl Drop for ExecLine {
         if let Some(child) = self.child.take() {
             end_group_apart(child);
         }
+    }
+}
+
+/// A terminal that nobody holds while its command still runs: `login` lets go of its terminal for a
+/// moment (vhangup) to be alone on it. That is not yet the end.
+#[derive(Debug, Default)]
+struct Vacancy {
+    timer: Option<Pin<Box<tokio::time::Sleep>>>,
+    looks: u32,
+}
+
+impl Vacancy {
+    /// Ready with true when it is time to look again, with false when it has lasted too long.
+    #[allow(clippy::disallowed_methods)] // a line is where the world begins: a terminal is vacant in real time
+    fn poll_again(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.looks >= VACANT_LOOKS_MAX {
+            return Poll::Ready(false);
+        }
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(CHECK_EVERY)));
+        ready!(timer.as_mut().poll(cx));
+        self.timer = None;
+        self.looks += 1;
+        Poll::Ready(true)
     }
 }
 
@@ -307,5 +378,7 @@ pub const HANGUP_GRACE: Duration = Duration::from_secs(2);
 pub const TERM_GRACE: Duration = Duration::from_secs(1);
 /// How long SIGKILL may take; longer only if the kernel is stuck on a disk.
 const KILL_GRACE: Duration = Duration::from_secs(1);
-/// How often an ending process is looked at.
+/// How often a vacant terminal is looked at before it counts as closed: for a second.
+const VACANT_LOOKS_MAX: u32 = 100;
+/// How often an ending process, or a vacant terminal, is looked at.
 const CHECK_EVERY: Duration = Duration::from_millis(10);

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -35,9 +35,8 @@ impl PtyPair {
         grantpt(&master)?;
         unlockpt(&master)?;
         let path = PathBuf::from(ptsname_r(&master)?);
-        // std opens everything close-on-exec.
-        let slave = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(&path)?;
-        Ok(Self { master: OwnedFd::from(master), slave: slave.into(), path })
+        let slave = open_slave(&path)?;
+        Ok(Self { master: OwnedFd::from(master), slave, path })
     }
 
     /// Makes the slave carry all 256 bytes unchanged and echo none. To be done before anything is
@@ -58,7 +57,16 @@ impl PtyPair {
     }
 }
 
-/// A PTY's master as an async pipe. When the last slave is closed, Linux lets the master read what
+/// Opens a PTY's slave without taking it for our own terminal.
+pub fn open_slave(path: &Path) -> io::Result<OwnedFd> {
+    // std opens everything close-on-exec.
+    let slave = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(path)?;
+    Ok(slave.into())
+}
+
+/// A PTY's master as an async pipe.
+///
+/// When the last slave is closed, Linux lets the master read what
 /// is left and then answers EIO; that is end of file here.
 #[derive(Debug)]
 pub struct PtyMaster {
@@ -71,9 +79,15 @@ impl PtyMaster {
     pub fn new(master: OwnedFd) -> io::Result<Self> {
         let flags = OFlag::from_bits_retain(fcntl(&master, FcntlArg::F_GETFL)?);
         fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        // SAFETY: an `OwnedFd` is open, and the same descriptor, for as long as it lives.
-        let fd = unsafe { AsyncFd::register(master) }?;
-        Ok(Self { fd, ended: false })
+        Ok(Self { fd: register(master)?, ended: false })
+    }
+
+    /// Reads on after an end of file, because the slave may have been opened again.
+    pub fn listen_again(&mut self) -> io::Result<()> {
+        // tokio never forgets a hang-up that it has seen; a fresh registration knows of none.
+        self.fd = register(self.fd.get_ref().try_clone()?)?;
+        self.ended = false;
+        Ok(())
     }
 
     /// Throws away what was written and the slave has not read.
@@ -93,6 +107,7 @@ impl AsyncRead for PtyMaster {
         }
         loop {
             let mut guard = ready!(self.fd.poll_read_ready(cx))?;
+            let hung_up = guard.ready().is_read_closed();
             let read = guard.try_io(|fd| Ok(nix::unistd::read(fd, buf.initialize_unfilled())?));
             match read {
                 Ok(Ok(0)) => self.ended = true,
@@ -100,6 +115,11 @@ impl AsyncRead for PtyMaster {
                 Ok(Err(error)) if is(&error, Errno::EIO) => self.ended = true,
                 Ok(Err(error)) if is(&error, Errno::EINTR) => continue,
                 Ok(Err(error)) => return Poll::Ready(Err(error)),
+                // Hung up, but not now: the slave has been opened again in between.
+                Err(_would_block) if hung_up => {
+                    self.listen_again()?;
+                    continue;
+                }
                 Err(_would_block) => continue,
             }
             return Poll::Ready(Ok(()));
@@ -108,9 +128,10 @@ impl AsyncRead for PtyMaster {
 }
 
 impl AsyncWrite for PtyMaster {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             let mut guard = ready!(self.fd.poll_write_ready(cx))?;
+            let hung_up = guard.ready().is_write_closed();
             match guard.try_io(|fd| Ok(nix::unistd::write(fd, buf)?)) {
                 Ok(Err(error)) if is(&error, Errno::EINTR) => {}
                 Ok(Err(error)) if is(&error, Errno::EIO) => {
@@ -119,6 +140,7 @@ impl AsyncWrite for PtyMaster {
                     return Poll::Ready(Err(gone));
                 }
                 Ok(result) => return Poll::Ready(result),
+                Err(_would_block) if hung_up => self.listen_again()?,
                 Err(_would_block) => {}
             }
         }
@@ -133,6 +155,11 @@ impl AsyncWrite for PtyMaster {
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
+}
+
+fn register(master: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open, and the same descriptor, for as long as it lives.
+    Ok(unsafe { AsyncFd::register(master) }?)
 }
 
 fn is(error: &io::Error, errno: Errno) -> bool {

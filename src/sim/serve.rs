@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::dce::{Dce, DceEvent, DceOptions, DceStep, HangUpBy, Hook};
 use super::host::{Host, HostPipe};
-use crate::line::pty::{PtyMaster, PtyPair};
+use crate::line::pty::{PtyMaster, PtyPair, open_slave};
 
 /// What to simulate.
 #[derive(Debug)]
@@ -88,6 +88,7 @@ impl Sim {
             dce: Dce::new(options.modem),
             dte: PtyMaster::new(pty.master)?,
             slave: pty.slave,
+            device: pty.path.clone(),
             from_dte: Vec::new(),
             maker: options.host,
             host: None,
@@ -146,6 +147,7 @@ struct Server {
     /// Held, so that the master sees no end of file between two programs, and what was written for
     /// a program that is still to open the port is kept.
     slave: OwnedFd,
+    device: PathBuf,
     /// Read and not yet taken by the modem.
     from_dte: Vec<u8>,
     maker: Host,
@@ -243,8 +245,11 @@ impl Server {
         }
         let room = self.dce.room_for_dte();
         if self.from_dte.is_empty() && room > 0 {
-            // The slave is held, so the master has neither an end nor an error.
-            moved |= poll_fill(Pin::new(&mut self.dte), cx, room, &mut self.from_dte).is_ready();
+            match poll_fill(Pin::new(&mut self.dte), cx, room, &mut self.from_dte) {
+                Poll::Ready(true) => moved = true,
+                Poll::Ready(false) => moved |= self.hold_slave_again(),
+                Poll::Pending => {}
+            }
         }
         let Some(host) = &mut self.host else { return ready_if(moved) };
         if !self.dce.output_for_host().is_empty() {
@@ -264,6 +269,16 @@ impl Server {
             moved = true;
         }
         ready_if(moved)
+    }
+
+    /// The slave is held, so the master sees no end; unless a getty was put on the port, which drives
+    /// all others off it (vhangup), and then went.
+    fn hold_slave_again(&mut self) -> bool {
+        let held = open_slave(&self.device).and_then(|slave| {
+            self.slave = slave;
+            self.dte.listen_again()
+        });
+        held.is_ok()
     }
 
     /// Closing the master destroys what the slave has not read.
