@@ -2,11 +2,11 @@
 
 use std::io::Write;
 
-use super::fetch::open_store;
-use super::{Global, accounts_of, config_failure};
+use super::{Global, accounts_of};
 use crate::mailbox::message::{self, Headers, RenderOptions};
 use crate::session::fetch::store_failure;
 use crate::session::{Ending, Failure, Stage};
+use crate::store::Archive;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Numbers are those of `list`. No call is made.")]
@@ -37,10 +37,15 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
     })?;
     let config = global.read_config()?;
     let names = accounts_of(&config, account.as_slice())?;
-    let name = &names[0]; // there is one, or `accounts_of` has said so
-    let account = config.account(name).map_err(config_failure)?;
-    let store = open_store(global, account, name)?;
-    let raw = store.read(number).map_err(|error| store_failure(Stage::Preparing, &error))?;
+    let [name] = names.as_slice() else {
+        return Err(Failure::new(Ending::Usage, Stage::Preparing, "show takes one account"));
+    };
+    let failed = |error| store_failure(Stage::Preparing, &error);
+    let Some(archive) = Archive::open(&global.state_dir()?, name).map_err(failed)? else {
+        let message = format!("nothing was fetched for account {name:?} yet; run: mailcall fetch {name}");
+        return Err(Failure::new(Ending::Usage, Stage::Preparing, message));
+    };
+    let raw = archive.read(number).map_err(failed)?;
     let printed = if args.raw {
         raw
     } else {

@@ -19,7 +19,7 @@ use crate::login::{Credentials, Login, LoginError, LoginLimits};
 use crate::machine::Machine;
 use crate::modem::{Dial, DialError, DialEvent, HangUp, Profile};
 use crate::secret::Secret;
-use crate::shell::{HostFacts, Open, OpenOptions, Reply, Shell, ShellError};
+use crate::shell::{HostFacts, Open, OpenOptions, REPLY_BYTES_MAX, Reply, Shell, ShellError};
 
 /// Everything a call needs to know before it begins.
 #[derive(Debug)]
@@ -88,8 +88,11 @@ impl Session<'_> {
     }
 
     /// Runs one command and gives what it printed and how it ended.
-    pub async fn run(&mut self, command: &str, stage: Stage) -> Result<Reply, Failure> {
-        let mut run = self.shell.run(command, RUN_WAIT);
+    ///
+    /// The host may be silent while it reads `bytes` of a file, and no longer.
+    pub async fn run(&mut self, command: &str, stage: Stage, bytes: u64) -> Result<Reply, Failure> {
+        let wait = RUN_WAIT + Duration::from_secs(bytes / HOST_READS_PER_SECOND);
+        let mut run = self.shell.run_limited(command, wait, REPLY_BYTES_MAX);
         let outcome = self.link.drive(&mut run, |_, _| Ok::<_, Failure>(())).await?;
         outcome.map_err(|error| shell_failure(stage, &error, self.link))
     }
@@ -401,5 +404,7 @@ fn now() -> Instant {
 
 /// From ATD to CONNECT: a far modem's answer and a long training on a bad line.
 const DIAL_WAIT: Duration = Duration::from_secs(90);
-/// The longest that one command of ours may compute on the host: a digest of a big mailbox.
-const RUN_WAIT: Duration = Duration::from_secs(180);
+/// The longest that the host may be silent over one command, beside what it takes to read a file.
+const RUN_WAIT: Duration = Duration::from_secs(60);
+/// Bytes a second that the slowest host digests (an old disk on NFS).
+const HOST_READS_PER_SECOND: u64 = 4 * 1024 * 1024;

@@ -112,7 +112,7 @@ async fn survey(
     let mut lengths: Vec<u64> = [known, part_end].into_iter().filter(|&length| length > 0).collect();
     lengths.dedup();
     let reply =
-        session.run(&Survey::command(&location.word(&session.facts), tools, &lengths), Stage::Survey).await?;
+        session.run(&Survey::command(&location.word(&session.facts), tools, &lengths), Stage::Survey, part_end).await?;
     let disk = |error: StoreError| store_failure(Stage::Survey, &error);
     let (size, proofs) = there(&reply.bytes, location)?.unwrap_or_default();
     let proven = |length, ours: &PrefixDigest| length == 0 || is_proven(&proofs, length, ours, tools.digest);
@@ -176,7 +176,7 @@ async fn prove(
 ) -> Result<Proved, Failure> {
     let end = store.part_end();
     let reply =
-        session.run(&Survey::command(&location.word(&session.facts), tools, &[end]), Stage::Transfer).await?;
+        session.run(&Survey::command(&location.word(&session.facts), tools, &[end]), Stage::Transfer, end).await?;
     let Some(Survey::There { size, proofs, locked }) = Survey::parse(&reply.bytes) else {
         return Ok(Proved::Changed);
     };

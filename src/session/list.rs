@@ -31,10 +31,10 @@ pub async fn list(
     let known = store.known();
     let lengths: Vec<u64> = (known > 0).then_some(known).into_iter().collect();
     let reply =
-        session.run(&Survey::command(&location.word(&session.facts), tools, &lengths), Stage::Survey).await?;
-    let Some((_, proofs)) = super::fetch::there(&reply.bytes, location)? else { return Ok(Vec::new()) };
+        session.run(&Survey::command(&location.word(&session.facts), tools, &lengths), Stage::Survey, known).await?;
+    let Some((size, proofs)) = super::fetch::there(&reply.bytes, location)? else { return Ok(Vec::new()) };
     let unchanged = known > 0 && super::fetch::is_proven(&proofs, known, store.known_digest(), tools.digest);
-    let reply = session.run(&index::command(&location.word(&session.facts)), Stage::Survey).await?;
+    let reply = session.run(&index::command(&location.word(&session.facts)), Stage::Survey, size).await?;
     if reply.status != 0 {
         let message = format!("awk on the host ended with status {}", reply.status);
         return Err(Failure::new(Ending::PeerMisbehaved, Stage::Survey, message));
