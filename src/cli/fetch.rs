@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::interrupt::Signals;
 use super::progress::Display;
-use super::report::Report;
+use super::report::{Report, off_hook};
 use super::{Global, accounts_of, config_failure, tell};
 use crate::access::Location;
 use crate::config::{AccountConfig, Config, Deliver};
@@ -166,7 +166,10 @@ pub(super) async fn in_call<T>(
     let plan = CallPlan::new(config, account, password, nonce);
     let transcript = display.transcript(global);
     let mut watch = |progress| display.show(progress);
-    let called = call(&plan, transcript, &mut watch, async || signals.next().await, work).await;
+    let (went, report) = call(&plan, transcript, &mut watch, async || signals.next().await, work).await;
     display.finish();
-    called
+    if let Some(why) = &report.off_hook {
+        eprintln!("mailcall: {}", off_hook(why));
+    }
+    (went, report)
 }

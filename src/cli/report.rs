@@ -26,6 +26,11 @@ pub(super) struct Report {
     retries: u64,
 }
 
+/// The warning that costs money when it is missed.
+pub(super) fn off_hook(why: &str) -> String {
+    format!("the modem may still be off-hook ({why}): switch it off, or unplug its line")
+}
+
 impl Report {
     pub(super) fn new(account: &str, went: &Result<Fetched, Failure>, call: &CallReport) -> Self {
         let nothing = Fetched::default();
@@ -33,7 +38,11 @@ impl Report {
         Self {
             account: account.to_owned(),
             outcome: went.as_ref().map_or_else(|failure| failure.ending, |_| Ending::Done),
-            error: went.as_ref().err().map(ToString::to_string),
+            error: went
+                .as_ref()
+                .err()
+                .map(ToString::to_string)
+                .or_else(|| call.off_hook.as_deref().map(off_hook)),
             messages_new: fetched.messages,
             messages_left: u64::from(fetched.left > 0),
             bytes_mail: fetched.bytes_mail,

@@ -15,7 +15,7 @@ use crate::config::{AccountConfig, Config, Flow, LineConfig, LineKind};
 use crate::line::Line;
 use crate::line::exec::{ExecError, ExecLine, ExecSettings};
 use crate::line::serial::{self, OpenError, SerialLine, SerialSettings};
-use crate::login::{Credentials, Login, LoginError, LoginLimits};
+use crate::login::{Credentials, Login, LoginError, LoginLimits, PromptLook};
 use crate::machine::Machine;
 use crate::modem::{Dial, DialError, DialEvent, HangUp, Profile};
 use crate::secret::Secret;
@@ -57,8 +57,10 @@ pub struct CallReport {
     pub bytes_down: u64,
     /// All bytes sent.
     pub bytes_up: u64,
-    /// From carrier (or the start of the command) to on-hook.
+    /// From carrier (or the start of the command) to its loss or to on-hook.
     pub call_time: Duration,
+    /// Why the modem may still be off-hook.
+    pub off_hook: Option<String>,
 }
 
 /// A call with a shell at the other end.
@@ -159,20 +161,26 @@ pub async fn call<T>(
     if let Some(profile) = &profile {
         watch(Progress::Stage(Stage::HangingUp, String::new()));
         // A dial that failed or was broken off half-way may have connected all the same.
-        let in_call =
-            carrier_since.is_some() || matches!(&went, Err(failure) if failure.ending == Ending::Interrupted);
+        let in_call = link.end().is_none()
+            && (carrier_since.is_some()
+                || matches!(&went, Err(failure) if failure.ending == Ending::Interrupted));
+        let carrier_until = link.ended_at();
         let hung_up = tokio::select! {
             hung_up = hang_up(&mut link, profile, in_call) => hung_up,
             signal = interrupted() => Err(format!("{signal} came while hanging up")),
         };
-        if let Err(why) = hung_up {
-            watch(Progress::Note(format!("the modem may still be off-hook: {why}")));
-        }
+        report.off_hook = hung_up.err();
+        report.call_time = between(carrier_since, carrier_until.unwrap_or_else(now));
+    } else {
+        report.call_time = between(carrier_since, now());
     }
     report.bytes_down = link.bytes_down;
     report.bytes_up = link.bytes_up;
-    report.call_time = carrier_since.map_or(Duration::ZERO, |since| now().saturating_duration_since(since));
     (went, report)
+}
+
+fn between(since: Option<Instant>, until: Instant) -> Duration {
+    since.map_or(Duration::ZERO, |since| until.saturating_duration_since(since))
 }
 
 /// Opens the first line that no other program has.
@@ -241,14 +249,15 @@ async fn to_the_shell_and_back<T>(
         dial(plan, profile, link, watch, report).await?;
         *carrier_since = Some(now());
     }
-    log_in(plan, link, watch).await?;
+    let look = log_in(plan, link, watch).await?;
     watch(Progress::Stage(Stage::Shell, String::new()));
-    let shell = open_shell(plan, link).await?;
+    let shell = open_shell(plan, link, look).await?;
     let facts = shell.facts().clone();
     let mut session = Session { link, shell, facts, watch };
     let worked = work(&mut session).await;
     // The host hangs up when its session ends, which is the quickest way off the line.
     if worked.is_ok() {
+        session.link.leaving();
         let mut leave = session.shell.leave();
         let _ = session.drive(&mut leave).await; // the modem is hung up in any case
     }
@@ -316,7 +325,7 @@ fn dial_failure(number: &str, error: &DialError, link: &Link) -> Failure {
     Failure::new(ending, Stage::Dialling, format!("{number} on {}: {error}", link.name()))
 }
 
-async fn log_in(plan: &CallPlan, link: &mut Link, watch: Watch<'_>) -> Result<(), Failure> {
+async fn log_in(plan: &CallPlan, link: &mut Link, watch: Watch<'_>) -> Result<PromptLook, Failure> {
     let who = plan.account.user.clone().unwrap_or_default();
     watch(Progress::Stage(Stage::LoggingIn, who));
     if let Some(password) = &plan.password {
@@ -326,7 +335,7 @@ async fn log_in(plan: &CallPlan, link: &mut Link, watch: Watch<'_>) -> Result<()
     let mut login = Login::new(credentials, LoginLimits::default());
     // What it tells on the way stands in the transcript already.
     let outcome = link.drive(&mut login, |_, _| Ok::<_, Failure>(())).await?;
-    outcome.map(|_| ()).map_err(|error| {
+    outcome.map(|logged_in| logged_in.look).map_err(|error| {
         let ending = match &error {
             LoginError::Refused { .. } => Ending::LoginRefused,
             LoginError::Expired { .. } => Ending::LoginExpired,
@@ -338,8 +347,10 @@ async fn log_in(plan: &CallPlan, link: &mut Link, watch: Watch<'_>) -> Result<()
     })
 }
 
-async fn open_shell(plan: &CallPlan, link: &mut Link) -> Result<Shell, Failure> {
-    let mut open = Open::new(plan.nonce, OpenOptions::default());
+async fn open_shell(plan: &CallPlan, link: &mut Link, look: PromptLook) -> Result<Shell, Failure> {
+    // Behind a prompt that the login knew, the line has been quiet for long enough already.
+    let settle = if look == PromptLook::Shell { SETTLE_AT_PROMPT } else { OpenOptions::default().settle };
+    let mut open = Open::new(plan.nonce, OpenOptions { settle, ..OpenOptions::default() });
     let outcome = link.drive(&mut open, |_, _| Ok::<_, Failure>(())).await?;
     outcome.map_err(|error| shell_failure(Stage::Shell, &error, link))
 }
@@ -406,5 +417,7 @@ fn now() -> Instant {
 const DIAL_WAIT: Duration = Duration::from_secs(90);
 /// The longest that the host may be silent over one command, beside what it takes to read a file.
 const RUN_WAIT: Duration = Duration::from_secs(60);
+/// Silence behind a known prompt before the shell is typed at.
+const SETTLE_AT_PROMPT: Duration = Duration::from_millis(50);
 /// Bytes a second that the slowest host digests (an old disk on NFS).
 const HOST_READS_PER_SECOND: u64 = 4 * 1024 * 1024;

@@ -111,8 +111,9 @@ async fn survey(
     let (known, part_end) = (store.known(), store.part_end());
     let mut lengths: Vec<u64> = [known, part_end].into_iter().filter(|&length| length > 0).collect();
     lengths.dedup();
-    let reply =
-        session.run(&Survey::command(&location.word(&session.facts), tools, &lengths), Stage::Survey, part_end).await?;
+    let reply = session
+        .run(&Survey::command(&location.word(&session.facts), tools, &lengths), Stage::Survey, part_end)
+        .await?;
     let disk = |error: StoreError| store_failure(Stage::Survey, &error);
     let (size, proofs) = there(&reply.bytes, location)?.unwrap_or_default();
     let proven = |length, ours: &PrefixDigest| length == 0 || is_proven(&proofs, length, ours, tools.digest);
@@ -175,8 +176,9 @@ async fn prove(
     ends_blank: bool,
 ) -> Result<Proved, Failure> {
     let end = store.part_end();
-    let reply =
-        session.run(&Survey::command(&location.word(&session.facts), tools, &[end]), Stage::Transfer, end).await?;
+    let reply = session
+        .run(&Survey::command(&location.word(&session.facts), tools, &[end]), Stage::Transfer, end)
+        .await?;
     let Some(Survey::There { size, proofs, locked }) = Survey::parse(&reply.bytes) else {
         return Ok(Proved::Changed);
     };
@@ -255,7 +257,8 @@ async fn by_zmodem(
 ) -> Result<(), Failure> {
     carrying.fetched.transfer = Some("zmodem");
     let sz = session.facts.zmodem_sender().unwrap_or("sz");
-    let options = ReceiveOptions { resume_at: store.part_end(), ..ReceiveOptions::default() };
+    let rtt = session.shell.round_trip() + BEYOND_ROUND_TRIP;
+    let options = ReceiveOptions { resume_at: store.part_end(), rtt, ..ReceiveOptions::default() };
     let flags = options.sz_flags(session.rate());
     let command = format!("{sz} {flags} -- {}", carrying.location.word(&session.facts));
     let mut start = session.shell.start(&command, START_WAIT);
@@ -372,6 +375,8 @@ pub fn store_failure(stage: Stage, error: &StoreError) -> Failure {
     Failure::new(ending, stage, error)
 }
 
+/// What queues in modems and a loaded host add to the round trip that the shell measured.
+const BEYOND_ROUND_TRIP: Duration = Duration::from_millis(750);
 /// The longest that sz may take to be gone, and a loaded host to begin.
 const START_WAIT: Duration = Duration::from_secs(45);
 /// How often a mailbox that changes while it is read is read again.

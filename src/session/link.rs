@@ -32,9 +32,12 @@ pub struct Link {
     watch_carrier: bool,
     /// DCD was on since CONNECT: only then does off mean anything (three-wire cables read off).
     carrier_seen: bool,
+    /// The host was told to hang up.
+    leaving: bool,
     break_until: Option<Instant>,
     no_carrier_said: NoCarrierText,
     end: Option<LineEnd>,
+    ended_at: Option<Instant>,
     /// Bytes received on this line, all of them.
     pub bytes_down: u64,
     /// Bytes sent on this line, all of them.
@@ -56,9 +59,11 @@ impl Link {
             last_accepted: None,
             watch_carrier: false,
             carrier_seen: false,
+            leaving: false,
             break_until: None,
             no_carrier_said: NoCarrierText::default(),
             end: None,
+            ended_at: None,
             bytes_down: 0,
             bytes_up: 0,
         }
@@ -84,6 +89,11 @@ impl Link {
         self.end.as_ref()
     }
 
+    /// When it ended.
+    pub fn ended_at(&self) -> Option<Instant> {
+        self.ended_at
+    }
+
     /// CONNECT: carrier is watched from now on, at the rate that the modem told.
     pub fn connected(&mut self, rate: Option<u32>) {
         self.watch_carrier = true;
@@ -95,9 +105,15 @@ impl Link {
         };
     }
 
+    /// The host is about to hang up: `NO CARRIER` is believed sooner.
+    pub fn leaving(&mut self) {
+        self.leaving = true;
+    }
+
     /// The call is over, the port is not: the modem may be spoken to again.
     pub fn disconnected(&mut self) {
         self.watch_carrier = false;
+        self.leaving = false;
         self.rate = self.line.speed();
         if self.end == Some(LineEnd::CarrierLost) {
             self.end = None;
@@ -280,7 +296,10 @@ impl Link {
     }
 
     fn ended(&mut self, end: LineEnd) {
-        self.end.get_or_insert(end);
+        if self.end.is_none() {
+            self.end = Some(end);
+            self.ended_at = Some(wall_now());
+        }
         self.queue.clear();
         self.sent_until = None;
     }
@@ -297,10 +316,11 @@ impl Link {
         if stalled {
             self.port_gone("it has taken no byte for 30 s".to_owned());
         } else if self.watch_carrier {
+            let quiet = if self.leaving { NO_CARRIER_QUIET_LEAVING } else { NO_CARRIER_QUIET };
             match self.line.carrier() {
                 Ok(Some(true)) => self.carrier_seen = true,
                 Ok(Some(false)) if self.carrier_seen => self.carrier_lost("DCD is off"),
-                Ok(Some(false) | None) if self.no_carrier_said.holds(now) => {
+                Ok(Some(false) | None) if self.no_carrier_said.holds(now, quiet) => {
                     self.carrier_lost("the modem says NO CARRIER")
                 }
                 Ok(Some(false) | None) => {}
@@ -418,9 +438,8 @@ impl NoCarrierText {
         self.tail.drain(..excess);
     }
 
-    fn holds(&self, now: Instant) -> bool {
-        self.tail == NO_CARRIER
-            && self.last.is_some_and(|at| now.saturating_duration_since(at) >= NO_CARRIER_QUIET)
+    fn holds(&self, now: Instant, quiet: Duration) -> bool {
+        self.tail == NO_CARRIER && self.last.is_some_and(|at| now.saturating_duration_since(at) >= quiet)
     }
 }
 
@@ -436,6 +455,8 @@ async fn sleep_until(at: Instant) {
 const NO_CARRIER: &[u8] = b"\r\nNO CARRIER\r\n";
 /// Silence behind `NO CARRIER` before it is believed.
 const NO_CARRIER_QUIET: Duration = Duration::from_millis(1_500);
+/// The same once the host was told to hang up.
+const NO_CARRIER_QUIET_LEAVING: Duration = Duration::from_millis(200);
 /// How often the carrier is looked at.
 const CARRIER_POLL: Duration = Duration::from_millis(200);
 /// Line time that may be under way in the port's own queues: more would outlive an abort.

@@ -30,8 +30,9 @@ pub async fn list(
     let tools = super::fetch::tools(&session.facts)?;
     let known = store.known();
     let lengths: Vec<u64> = (known > 0).then_some(known).into_iter().collect();
-    let reply =
-        session.run(&Survey::command(&location.word(&session.facts), tools, &lengths), Stage::Survey, known).await?;
+    let reply = session
+        .run(&Survey::command(&location.word(&session.facts), tools, &lengths), Stage::Survey, known)
+        .await?;
     let Some((size, proofs)) = super::fetch::there(&reply.bytes, location)? else { return Ok(Vec::new()) };
     let unchanged = known > 0 && super::fetch::is_proven(&proofs, known, store.known_digest(), tools.digest);
     let reply = session.run(&index::command(&location.word(&session.facts)), Stage::Survey, size).await?;
