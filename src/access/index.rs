@@ -83,7 +83,7 @@ mod tests {
     fn messages_are_found_with_their_place_and_headers() {
         let entries = index(TWO, " awk ");
         assert_eq!(entries.len(), 2);
-        assert_eq!(entries[0].subject, b"one   folded");
+        assert_eq!(entries[0].subject, b"one  folded");
         assert_eq!(entries[0].from, b"A <a@example.org>");
         assert_eq!(entries[1].from, b"B\xe9");
         assert_eq!(entries[0].length, entries[1].offset);

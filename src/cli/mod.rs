@@ -68,7 +68,7 @@ enum Command {
     /// Print a message that was fetched
     Show(show::Args),
     /// Pretend to be a modem with a host behind it, on a PTY
-    Sim(sim::Args),
+    Sim(Box<sim::Args>),
     /// Watch a whole call: dial, log in, fetch, hang up; needs nothing
     Demo(demo::Args),
     /// Print a completion script for a shell

@@ -8,9 +8,12 @@ use std::time::{Duration, Instant};
 use crate::machine::Transmit;
 use crate::secret::Secret;
 
+/// Takes the transcript's lines.
+pub type Sink = Box<dyn FnMut(&str) + Send>;
+
 /// Writes the dialogue line by line to whoever asked for it.
 pub struct Transcript {
-    sink: Option<Box<dyn FnMut(&str) + Send>>,
+    sink: Option<Sink>,
     secrets: Vec<Secret>,
     began: Option<Instant>,
     direction: Option<Direction>,
@@ -32,7 +35,7 @@ impl Transcript {
     }
 
     /// A transcript whose lines go to `sink`.
-    pub fn new(sink: Option<Box<dyn FnMut(&str) + Send>>) -> Self {
+    pub fn new(sink: Option<Sink>) -> Self {
         Self {
             sink,
             secrets: Vec::new(),
