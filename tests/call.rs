@@ -78,7 +78,7 @@ fn a_host_without_sz_is_fetched_from_as_text_and_an_mbox_is_byte_identical() {
 
 #[test]
 fn carrier_lost_half_way_is_75_and_the_next_call_brings_the_rest_only() {
-    for transfer in ["auto", "text"] {
+    at_once(["auto", "text"], |transfer| {
         let mailbox = sample();
         let half = (mailbox.len() / 2 + 1_500).to_string();
         let (sim, path, _dir) = host(&mailbox, &["--drop-after", &half, "--bps", "115200"]);
@@ -97,12 +97,12 @@ fn carrier_lost_half_way_is_75_and_the_next_call_brings_the_rest_only() {
         let third = home.fetch();
         third.ended(0, "done");
         assert_eq!(third.number("messages_new"), 0);
-    }
+    });
 }
 
 #[test]
 fn noise_on_the_line_harms_no_mail() {
-    for (transfer, ber) in [("auto", "1e-5"), ("text", "1e-5"), ("auto", "1e-4"), ("text", "1e-4")] {
+    at_once([("auto", "1e-5"), ("text", "1e-5"), ("auto", "1e-4"), ("text", "1e-4")], |(transfer, ber)| {
         let mailbox = sample();
         let (sim, path, _dir) = host(&mailbox, &["--ber", ber, "--seed", "7", "--bps", "115200"]);
         let home = Home::new(&sim.device, "mary", &path, &format!("transfer = \"{transfer}\"\n"));
@@ -116,7 +116,7 @@ fn noise_on_the_line_harms_no_mail() {
         }
         ran.ended(0, "done");
         assert_eq!(home.mail(), messages(&mailbox), "{transfer} at {ber}");
-    }
+    });
 }
 
 #[test]
@@ -143,13 +143,13 @@ fn each_way_a_dial_fails_has_its_own_outcome() {
         ("delayed", 75, "delayed"),
         ("blacklisted", 77, "blacklisted"),
     ];
-    for (answer, code, outcome) in cases {
+    at_once(cases, |(answer, code, outcome)| {
         let (sim, path, _dir) = host(&sample(), &["--answer", answer]);
         let home = Home::new(&sim.device, "mary", &path, "");
         let ran = home.fetch();
         ran.ended(code, outcome);
         assert_eq!(ran.number("dials"), 1);
-    }
+    });
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn an_unknown_key_is_78_and_is_named_with_its_line() {
 #[test]
 fn a_signal_in_mid_transfer_hangs_up_and_keeps_the_part() {
     use nix::sys::signal::{Signal, kill};
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+    at_once([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP], |signal| {
         let mailbox = sample();
         let (sim, path, _dir) = host(&mailbox, &["--bps", "19200"]);
         let home = Home::new(&sim.device, "mary", &path, "");
@@ -193,18 +193,18 @@ fn a_signal_in_mid_transfer_hangs_up_and_keeps_the_part() {
         rest.ended(0, "done");
         assert!(rest.number("bytes_down") < mailbox.len() as u64, "{signal}: {}", rest.out);
         assert_eq!(home.mail(), messages(&mailbox));
-    }
+    });
 }
 
 #[test]
 fn a_host_that_falls_silent_ends_the_call() {
-    for after in ["0", "700", "6000"] {
+    at_once(["0", "700", "6000"], |after| {
         let (sim, path, _dir) = host(&sample(), &["--silent-after", after, "--bps", "57600"]);
         let home = Home::new(&sim.device, "mary", &path, "");
         let ran = home.fetch();
         assert!([75, 76].contains(&ran.code), "silent after {after}: {} {}", ran.out, ran.err);
         sim.on_hook_after(1);
-    }
+    });
 }
 
 #[test]
