@@ -1,0 +1,721 @@
+//! Receives one file: what a ZMODEM receiver answers to what it hears, and when it asks again.
+//!
+//! ```text
+//! sender   rz ZRQINIT        ZFILE+info       ZDATA(p) data.. ZEOF(end)       ZFIN      OO
+//! we                 ZRINIT            ZRPOS(p)                         ZRINIT     ZFIN
+//! state    Opening ........  Opening   Seeking  Data .................. Closing    Farewell
+//! ```
+//!
+//! After damage we send ZRPOS once and ignore what is still on its way until ZDATA says that the
+//! sender has gone back (section 8.2). Asking again for every stale frame would make it go back as
+//! often, each time throwing away what it had just sent.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::codec::{Damage, Decoder, Item};
+use super::frame::{
+    CANFC32, CANFDX, CANOVIO, ESCCTL, FileInfo, FrameType, Header, SubpacketEnd, ZDLE, printable,
+};
+use super::options::ReceiveOptions;
+use super::report::{Received, Stats, ZmodemError, ZmodemEvent};
+use crate::machine::{Control, Machine, Output, Transmit};
+
+mod deadlines;
+mod leaving;
+
+use deadlines::{FRUITLESS_ITEMS_MAX, OPENING_TRIES, PROGRESS_WAIT_MAX, TRIES_MAX};
+use leaving::CANCEL_QUIET;
+
+/// A ZMODEM receive of one file.
+#[derive(Debug)]
+pub struct Receive {
+    options: ReceiveOptions,
+    state: State,
+    decoder: Decoder,
+    expect: Expect,
+    outbox: VecDeque<Step>,
+    /// The file offset of the next byte to deliver.
+    next: u64,
+    /// The file offset at which the sender's stream stands; behind `next` while it repeats itself.
+    stream: u64,
+    announced: Option<u64>,
+    started: bool,
+    attention: Vec<u8>,
+    last_header: Option<Header>,
+    timers: Timers,
+    /// Requests since the last progress.
+    tries: u32,
+    /// Requests since the last byte came.
+    silent_tries: u32,
+    /// Deadlines passed while a stale stream ran on, since the last progress.
+    stale_waits: u32,
+    /// Items since the last progress.
+    fruitless: u32,
+    echoes: u32,
+    /// ZRPOS that the sender has not answered yet with a ZDATA.
+    zrpos_open: u32,
+    cancel_asked: bool,
+    stats: Stats,
+}
+
+#[derive(Debug)]
+enum State {
+    /// ZFILE has not come. `greeted`: ZRINIT was sent.
+    Opening { greeted: bool },
+    /// ZRPOS is sent; ZDATA is to come, all else is stale.
+    Seeking,
+    /// In the stream.
+    Data,
+    /// The file is here and ZRINIT says so; ZFIN is to come.
+    Closing,
+    /// The limit is reached and ZSKIP says so; ZFIN is to come.
+    Stopping,
+    /// ZFIN is answered; OO may come.
+    Farewell(Farewell),
+    /// We cancelled; what was on its way runs out.
+    Cancelling { outcome: Outcome, sent: u32, sent_at: Instant, until: Instant },
+    /// The peer cancelled; the rest of its CANs and backspaces may come.
+    PeerCancelled { said: String },
+    /// The outcome is to be told, and then nothing more.
+    Ended(Option<Outcome>),
+}
+
+type Outcome = Result<Received, ZmodemError>;
+
+#[derive(Debug)]
+struct Farewell {
+    outcome: Outcome,
+    /// Bytes of the line end behind ZFIN.
+    tail: usize,
+    /// An O has come.
+    o: bool,
+    /// ZFIN sent.
+    sent: u32,
+}
+
+/// What the next subpackets are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expect {
+    Nothing,
+    FileInfo,
+    Attention,
+    Data,
+    Command,
+    /// ZSTDERR's text, which is for a person at the sender's end (section 11.20).
+    Message,
+}
+
+#[derive(Debug)]
+enum Step {
+    Send(Vec<u8>),
+    Break,
+    Pause(Duration),
+    Tell(ZmodemEvent),
+}
+
+/// All in line time.
+#[derive(Debug, Default)]
+struct Timers {
+    began: Option<Instant>,
+    deadline: Option<Instant>,
+    /// A pause in the attention sequence.
+    paused_until: Option<Instant>,
+    last_input: Option<Instant>,
+    last_zrpos: Option<Instant>,
+    progress: Option<Instant>,
+    /// Until when the possible beginning of an end marker is left on the line.
+    held_until: Option<Instant>,
+    /// That time has passed once.
+    release: bool,
+}
+
+impl Machine for Receive {
+    type Event = ZmodemEvent;
+    type Outcome = Outcome;
+
+    fn handle_input(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        self.begin(now);
+        if self.outbox.len() >= OUTBOX_MAX {
+            return 0;
+        }
+        let (feed, marker) = self.up_to_marker(now, bytes);
+        let taken = self.take(now, &bytes[..feed]);
+        if taken > 0 {
+            self.timers.last_input = Some(now);
+            self.silent_tries = 0;
+        }
+        if marker && taken == feed {
+            self.sender_gone();
+        }
+        taken
+    }
+
+    fn handle_hangup(&mut self, _now: Instant) {
+        self.outbox.retain(|step| matches!(step, Step::Tell(_)));
+        let received = self.received();
+        let lost = ZmodemError::CarrierLost { received };
+        let outcome = match std::mem::replace(&mut self.state, State::Ended(None)) {
+            State::Opening { .. } | State::Seeking | State::Data => Err(lost),
+            // ZEOF, or our own limit, has said that this is all.
+            State::Closing | State::Stopping => Ok(received),
+            State::Farewell(farewell) => farewell.outcome,
+            State::Cancelling { outcome, .. } => outcome,
+            State::PeerCancelled { said } => Err(ZmodemError::PeerCancelled { said }),
+            State::Ended(outcome) => outcome.unwrap_or(Err(lost)),
+        };
+        self.end(outcome);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.begin(now);
+        if self.timers.paused_until.is_some_and(|at| at <= now) {
+            self.timers.paused_until = None;
+        }
+        if self.timers.held_until.is_some_and(|at| at <= now) {
+            self.timers.held_until = None;
+            self.timers.release = true;
+        }
+        if self.timers.deadline.is_some_and(|at| at <= now) {
+            self.timers.deadline = None;
+            self.on_deadline(now);
+        }
+    }
+
+    fn poll_output(&mut self, now: Instant) -> Output<ZmodemEvent, Outcome> {
+        self.begin(now);
+        if std::mem::take(&mut self.cancel_asked) {
+            self.abort(now, ZmodemError::Cancelled { end: self.next });
+        }
+        if self.timers.paused_until.is_none() {
+            match self.outbox.pop_front() {
+                Some(Step::Send(bytes)) => return Output::Transmit(Transmit::plain(bytes)),
+                Some(Step::Break) => return Output::Control(Control::Break(ATTENTION_BREAK)),
+                Some(Step::Tell(event)) => return Output::Event(event),
+                Some(Step::Pause(length)) => self.timers.paused_until = Some(now + length),
+                None => {
+                    if let State::Ended(outcome) = &mut self.state {
+                        // The owner does not poll again behind `Done`; if it does, there is nothing.
+                        return outcome.take().map_or(Output::Wait(None), Output::Done);
+                    }
+                }
+            }
+        }
+        let Timers { deadline, paused_until, held_until, .. } = self.timers;
+        Output::Wait([deadline, paused_until, held_until].into_iter().flatten().min())
+    }
+}
+
+impl Receive {
+    /// A receive that waits for the sender's first word. Start the sender first.
+    pub fn new(options: ReceiveOptions) -> Self {
+        let next = options.resume_at;
+        Self {
+            options,
+            state: State::Opening { greeted: false },
+            decoder: Decoder::new(),
+            expect: Expect::Nothing,
+            outbox: VecDeque::new(),
+            next,
+            stream: next,
+            announced: None,
+            started: false,
+            attention: Vec::new(),
+            last_header: None,
+            timers: Timers::default(),
+            tries: 0,
+            silent_tries: 0,
+            stale_waits: 0,
+            fruitless: 0,
+            echoes: 0,
+            zrpos_open: 0,
+            cancel_asked: false,
+            stats: Stats::default(),
+        }
+    }
+
+    /// Stops the sender: at the next poll it is sent CANs, and the receive ends with
+    /// [`ZmodemError::Cancelled`] once the line is quiet.
+    pub fn cancel(&mut self) {
+        self.cancel_asked =
+            !matches!(self.state, State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_));
+    }
+
+    /// What has been received so far, at any time, also after an error.
+    pub fn received(&self) -> Received {
+        let stats = Stats { garbage_bytes: self.stats.garbage_bytes + self.decoder.garbage(), ..self.stats };
+        let complete = match &self.state {
+            State::Closing => true,
+            State::Farewell(farewell) => farewell.outcome.as_ref().is_ok_and(|received| received.complete),
+            State::Ended(Some(Ok(received))) => received.complete,
+            State::Opening { .. }
+            | State::Seeking
+            | State::Data
+            | State::Stopping
+            | State::Cancelling { .. }
+            | State::PeerCancelled { .. }
+            | State::Ended(_) => false,
+        };
+        Received { end: self.next, announced: self.announced, complete, stats }
+    }
+
+    /// Whether something waits to be polled before the end.
+    #[cfg(test)]
+    pub(super) fn has_output(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    fn begin(&mut self, now: Instant) {
+        if self.timers.began.is_none() {
+            self.timers.began = Some(now);
+            self.timers.progress = Some(now);
+            self.arm(now, self.options.first_header / OPENING_TRIES);
+        }
+    }
+
+    // What arrives.
+
+    fn take(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        match self.state {
+            State::Opening { .. } | State::Seeking | State::Data | State::Closing | State::Stopping => {}
+            State::Farewell(_) => return self.take_farewell(now, bytes),
+            State::Cancelling { .. } => return self.drain(now, bytes),
+            State::PeerCancelled { .. } => return self.take_cancel_tail(bytes),
+            State::Ended(_) => return 0,
+        }
+        self.before_input(now);
+        let mut at = 0;
+        while self.is_receiving() && self.outbox.len() < OUTBOX_MAX {
+            let (taken, item) = self.decoder.decode(&bytes[at..]);
+            at += taken;
+            let Some(item) = item else { break };
+            self.on_item(now, item);
+        }
+        if at > 0 {
+            self.after_input(now);
+        }
+        if at < bytes.len() && !self.is_receiving() {
+            at += self.take(now, &bytes[at..]);
+        }
+        at
+    }
+
+    fn is_receiving(&self) -> bool {
+        match self.state {
+            State::Opening { .. } | State::Seeking | State::Data | State::Closing | State::Stopping => true,
+            State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
+                false
+            }
+        }
+    }
+
+    /// Deadlines that move because the line is alive; what is in the bytes may set others.
+    fn before_input(&mut self, now: Instant) {
+        match self.state {
+            State::Data => self.arm(now, self.options.silence),
+            State::Opening { greeted: true } => self.arm(now, self.reply_wait()),
+            State::Opening { greeted: false }
+            | State::Seeking
+            | State::Closing
+            | State::Stopping
+            | State::Farewell(_)
+            | State::Cancelling { .. }
+            | State::PeerCancelled { .. }
+            | State::Ended(_) => {}
+        }
+    }
+
+    /// Watches over a line that is alive in vain.
+    fn after_input(&mut self, now: Instant) {
+        let since = self.timers.progress.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        if self.is_receiving() && (since > PROGRESS_WAIT_MAX || self.fruitless > FRUITLESS_ITEMS_MAX) {
+            return self.give_up(now);
+        }
+        if matches!(self.state, State::Opening { greeted: false }) {
+            // Something like a header went by and was none: the sender waits, and says so only once
+            // a minute.
+            let text = self.decoder.text();
+            if text.contains(&ZDLE) || memchr::memmem::find(text, b"B0").is_some() {
+                self.arm_earlier(now, self.reply_wait());
+            }
+        }
+    }
+
+    fn on_item(&mut self, now: Instant, item: Item) {
+        self.fruitless += 1;
+        match item {
+            Item::Header(header) => self.on_header(now, header),
+            Item::Subpacket { data, end } => self.on_subpacket(now, data, end),
+            Item::Damaged(damage) => self.on_damage(now, damage),
+            Item::Cancel => self.on_cancel(now),
+        }
+    }
+
+    fn on_header(&mut self, now: Instant, header: Header) {
+        self.expect = Expect::Nothing;
+        match header.kind {
+            FrameType::Zrqinit => self.on_zrqinit(now),
+            FrameType::Zsinit => self.expect = Expect::Attention,
+            FrameType::Zfile => self.expect = Expect::FileInfo,
+            FrameType::Zdata => self.on_zdata(now, header.position().into()),
+            FrameType::Zeof => self.on_zeof(now, header.position().into()),
+            FrameType::Zfin => self.on_zfin(now),
+            FrameType::Znak => self.repeat(now),
+            FrameType::Zabort => self.say_goodbye(now, Err(ZmodemError::EndedEarly { end: self.next })),
+            FrameType::Zferr => self.abort(now, ZmodemError::PeerReadFailed),
+            FrameType::Zcan => self.on_cancel(now),
+            FrameType::Zcommand => self.expect = Expect::Command,
+            FrameType::Zstderr => self.expect = Expect::Message,
+            // The session's security challenge (section 8.1): the same number back.
+            FrameType::Zchallenge => {
+                self.send(Header::with_position(FrameType::Zack, header.position()));
+            }
+            FrameType::Zfreecnt => self.send(Header::with_position(FrameType::Zack, u32::MAX)),
+            // Only receivers say these: the host echoes us, so its sender has let go of the terminal.
+            FrameType::Zrinit | FrameType::Zrpos => self.on_echo(),
+            FrameType::Zack
+            | FrameType::Zskip
+            | FrameType::Zcrc
+            | FrameType::Zcompl
+            | FrameType::Unknown(_) => self.stats.unexpected_headers += 1,
+        }
+    }
+
+    fn on_subpacket(&mut self, now: Instant, data: Vec<u8>, end: SubpacketEnd) {
+        self.stats.subpackets += 1;
+        match self.expect {
+            Expect::Data => self.on_data(now, data, end),
+            Expect::FileInfo => self.on_file(now, &data),
+            Expect::Attention => {
+                let length = memchr::memchr(0, &data).unwrap_or(data.len()).min(ATTENTION_MAX);
+                self.attention = data[..length].to_vec();
+                self.send(Header::with_position(FrameType::Zack, 0));
+            }
+            // A host does not get to run commands here (section 11.19): status 1, not done.
+            Expect::Command => self.send(Header::with_position(FrameType::Zcompl, 1)),
+            Expect::Message | Expect::Nothing => {}
+        }
+        if end.ends_frame() {
+            self.expect = Expect::Nothing;
+        }
+    }
+
+    fn on_zrqinit(&mut self, now: Instant) {
+        match self.state {
+            State::Opening { .. } => self.greet(now),
+            State::Seeking | State::Data | State::Closing | State::Stopping => {
+                self.stats.unexpected_headers += 1
+            }
+            State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
+            }
+        }
+    }
+
+    fn on_file(&mut self, now: Instant, data: &[u8]) {
+        match self.state {
+            State::Opening { .. } => self.start(now, FileInfo::parse(data)),
+            // Our ZRPOS was lost, and the sender offers the file again.
+            State::Seeking => self.request(now),
+            State::Closing => {
+                self.stats.files_skipped += 1;
+                self.send_and_arm(now, Header::with_position(FrameType::Zskip, 0));
+            }
+            State::Stopping => self.stop_sender(now),
+            State::Data => self.stats.unexpected_headers += 1,
+            State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
+            }
+        }
+    }
+
+    fn start(&mut self, now: Instant, info: FileInfo) {
+        let resume_at = self.options.resume_at;
+        let reach = info.size.unwrap_or(0).min(self.options.limit.unwrap_or(u64::MAX)).max(resume_at);
+        if reach > OFFSET_MAX {
+            return self.abort(now, ZmodemError::TooLarge { size: reach });
+        }
+        if let Some(size) = info.size.filter(|&size| size < resume_at) {
+            return self.abort(now, ZmodemError::ResumePastEnd { size, resume_at });
+        }
+        self.announced = info.size;
+        if !std::mem::replace(&mut self.started, true) {
+            self.outbox.push_back(Step::Tell(ZmodemEvent::Started { name: info.name, size: info.size }));
+        }
+        self.progress(now);
+        if self.is_stop_due() {
+            return self.stop_sender(now);
+        }
+        self.request(now);
+    }
+
+    fn on_zdata(&mut self, now: Instant, position: u64) {
+        self.zrpos_open = self.zrpos_open.saturating_sub(1);
+        let repeated = self.next.checked_sub(position);
+        match self.state {
+            // The sender was sent back twice: let it repeat itself rather than send it back again.
+            State::Seeking | State::Data if repeated.is_some_and(|bytes| bytes <= DUPLICATE_MAX) => {
+                self.state = State::Data;
+                self.stream = position;
+                self.expect = Expect::Data;
+                self.arm(now, self.options.silence);
+            }
+            State::Seeking => self.decoder.hunt(),
+            State::Data => self.request(now),
+            State::Opening { .. } => self.greet(now),
+            State::Closing | State::Stopping => self.decoder.hunt(),
+            State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
+            }
+        }
+    }
+
+    fn on_data(&mut self, now: Instant, mut data: Vec<u8>, end: SubpacketEnd) {
+        let offset = self.stream;
+        self.stream += data.len() as u64;
+        let known = self.next.saturating_sub(offset).min(data.len() as u64);
+        self.stats.duplicate_bytes += known;
+        let room = self.options.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.next));
+        data.drain(..known as usize);
+        let beyond = data.len() as u64 > room;
+        if beyond {
+            data.truncate(room as usize);
+        }
+        if self.next + data.len() as u64 > OFFSET_MAX {
+            return self.abort(now, ZmodemError::TooLarge { size: self.next + data.len() as u64 });
+        }
+        if !data.is_empty() {
+            let offset = self.next;
+            self.next += data.len() as u64;
+            self.outbox.push_back(Step::Tell(ZmodemEvent::Data { offset, bytes: data }));
+            self.progress(now);
+        }
+        if beyond || self.is_stop_due() {
+            return self.stop_sender(now);
+        }
+        self.arm(now, self.options.silence);
+        if matches!(end, SubpacketEnd::Query | SubpacketEnd::Wait) {
+            self.acknowledge(now);
+        }
+    }
+
+    /// ZACK carries the offset of the next byte, or lrzsz sends a small file over and over.
+    fn acknowledge(&mut self, now: Instant) {
+        match u32::try_from(self.stream) {
+            Ok(position) => self.send_and_arm(now, Header::with_position(FrameType::Zack, position)),
+            Err(_) => self.abort(now, ZmodemError::TooLarge { size: self.stream }),
+        }
+    }
+
+    fn on_zeof(&mut self, now: Instant, position: u64) {
+        match self.state {
+            State::Seeking | State::Data if position == self.next => {
+                self.state = State::Closing;
+                self.progress(now);
+                self.send_zrinit(now);
+            }
+            // Section 8.2: it was sent before the sender heard our ZRPOS, which asks for the rest.
+            State::Seeking => {}
+            State::Data => self.request(now),
+            State::Closing => self.send_zrinit(now),
+            State::Stopping => self.stop_sender(now),
+            State::Opening { .. } => self.greet(now),
+            State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
+            }
+        }
+    }
+
+    fn on_zfin(&mut self, now: Instant) {
+        let received = self.received();
+        let outcome = match self.state {
+            State::Opening { .. } => Err(ZmodemError::NothingSent { said: self.said() }),
+            State::Seeking | State::Data => Err(ZmodemError::EndedEarly { end: self.next }),
+            State::Closing | State::Stopping => Ok(received),
+            State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
+                return;
+            }
+        };
+        self.say_goodbye(now, outcome);
+    }
+
+    fn on_damage(&mut self, now: Instant, damage: Damage) {
+        match damage {
+            Damage::Header => self.stats.damaged_headers += 1,
+            Damage::Subpacket => self.stats.damaged_subpackets += 1,
+        }
+        let expected = std::mem::replace(&mut self.expect, Expect::Nothing);
+        match self.state {
+            State::Opening { greeted: false } => self.greet(now),
+            // Section 8.2 has ZNAK for a damaged ZFILE; should the sender not know it, the deadline
+            // brings ZRINIT.
+            State::Opening { greeted: true } => {
+                self.ask(now, Header::with_position(FrameType::Znak, 0));
+            }
+            State::Data if self.is_jump_due(now) => {
+                // A ZRPOS that we sent twice is being answered twice: this is the seam.
+                self.state = State::Seeking;
+                self.arm(now, self.reply_wait());
+            }
+            State::Data => self.request(now),
+            // This was the ZDATA we wait for. Only where control characters are escaped can stale
+            // data look like a header; then it is left to the deadline.
+            State::Seeking if damage == Damage::Header && !self.options.escape_controls => {
+                self.zrpos_open = self.zrpos_open.saturating_sub(1);
+                self.request(now);
+            }
+            State::Seeking => {}
+            State::Closing if expected == Expect::FileInfo || damage == Damage::Header => {
+                self.send_zrinit(now)
+            }
+            State::Closing | State::Stopping => {}
+            State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
+            }
+        }
+    }
+
+    fn on_echo(&mut self) {
+        self.stats.unexpected_headers += 1;
+        self.echoes += 1;
+        if self.echoes >= ECHOES_MAX {
+            self.sender_gone();
+        }
+    }
+
+    fn on_cancel(&mut self, now: Instant) {
+        let received = self.received();
+        match self.state {
+            State::Closing | State::Stopping => self.end(Ok(received)),
+            State::Opening { .. } | State::Seeking | State::Data => {
+                self.state = State::PeerCancelled { said: self.said() };
+                self.arm(now, CANCEL_QUIET);
+            }
+            State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
+            }
+        }
+    }
+
+    // What we say.
+
+    fn greet(&mut self, now: Instant) {
+        self.state = State::Opening { greeted: true };
+        self.send_zrinit(now);
+    }
+
+    fn send_zrinit(&mut self, now: Instant) {
+        let mut flags = CANFDX | CANOVIO;
+        if !self.options.crc16_only {
+            flags |= CANFC32;
+        }
+        if self.options.escape_controls {
+            flags |= ESCCTL;
+        }
+        self.ask(now, Header::with_flags(FrameType::Zrinit, flags));
+    }
+
+    /// Asks for the stream from `next` on, and ignores everything else until it comes.
+    fn request(&mut self, now: Instant) {
+        let Ok(position) = u32::try_from(self.next) else {
+            return self.abort(now, ZmodemError::TooLarge { size: self.next });
+        };
+        if self.started && matches!(self.state, State::Data | State::Seeking) {
+            self.stats.zrpos_sent += 1;
+            self.send_attention();
+        }
+        self.state = State::Seeking;
+        self.expect = Expect::Nothing;
+        self.decoder.hunt();
+        self.zrpos_open += 1;
+        self.timers.last_zrpos = Some(now);
+        self.ask(now, Header::with_position(FrameType::Zrpos, position));
+    }
+
+    /// Ends the stream at our limit. ZSKIP in mid-stream makes sz end the file and then the session.
+    fn stop_sender(&mut self, now: Instant) {
+        self.state = State::Stopping;
+        self.expect = Expect::Nothing;
+        self.decoder.hunt();
+        self.send_attention();
+        self.ask(now, Header::with_position(FrameType::Zskip, 0));
+    }
+
+    /// Wakes a sender that does not listen while it sends (section 10): \335 is a break, \336 a pause.
+    fn send_attention(&mut self) {
+        let mut plain = Vec::new();
+        for &byte in &self.attention {
+            let step = match byte {
+                0o335 => Step::Break,
+                0o336 => Step::Pause(ATTENTION_PAUSE),
+                _ => {
+                    plain.push(byte);
+                    continue;
+                }
+            };
+            if !plain.is_empty() {
+                self.outbox.push_back(Step::Send(std::mem::take(&mut plain)));
+            }
+            self.outbox.push_back(step);
+        }
+        if !plain.is_empty() {
+            self.outbox.push_back(Step::Send(plain));
+        }
+    }
+
+    /// Sends a header that wants an answer, unless it has been sent in vain too often.
+    fn ask(&mut self, now: Instant, header: Header) {
+        self.tries += 1;
+        if self.tries > TRIES_MAX {
+            return self.give_up(now);
+        }
+        self.send_and_arm(now, header);
+    }
+
+    fn send(&mut self, header: Header) {
+        self.outbox.push_back(Step::Send(header.to_hex()));
+        self.last_header = Some(header);
+    }
+
+    /// The sender could not read our last header.
+    fn repeat(&mut self, now: Instant) {
+        match self.state {
+            State::Seeking => {
+                self.zrpos_open = self.zrpos_open.saturating_sub(1);
+                self.request(now);
+            }
+            State::Opening { .. } | State::Data | State::Closing | State::Stopping => {
+                match self.last_header {
+                    Some(header) => self.ask(now, header),
+                    None => self.greet(now),
+                }
+            }
+            State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
+            }
+        }
+    }
+
+    /// The limit is reached, and the file is known to go on behind it.
+    fn is_stop_due(&self) -> bool {
+        self.options
+            .limit
+            .is_some_and(|limit| self.next >= limit && self.announced.is_some_and(|size| size > limit))
+    }
+
+    /// The last words that were no frame.
+    fn said(&self) -> String {
+        let text = self.decoder.text().trim_ascii();
+        let line = text.rsplit(|&byte| byte == b'\n' || byte == b'\r').next().unwrap_or_default();
+        // What sz says to start a receiver by hand.
+        if line.trim_ascii() == b"rz" { String::new() } else { printable(line.trim_ascii()) }
+    }
+}
+
+/// The last offset that 32 bits hold.
+const OFFSET_MAX: u64 = u32::MAX as u64;
+/// A sender that has gone back further than this, in bytes, is sent forward again.
+const DUPLICATE_MAX: u64 = 65_536;
+/// Bytes of an attention sequence (section 11.3, with its NUL 32).
+const ATTENTION_MAX: usize = 31;
+/// The length of a break in an attention sequence.
+const ATTENTION_BREAK: Duration = Duration::from_millis(250);
+/// The length of a pause in an attention sequence (section 10).
+const ATTENTION_PAUSE: Duration = Duration::from_secs(1);
+/// Headers of our own kind that mean the host is only echoing.
+const ECHOES_MAX: u32 = 3;
+/// Steps that may wait to be polled; then no more input is taken.
+const OUTBOX_MAX: usize = 64;

@@ -1,0 +1,158 @@
+//! What a receive does when nothing, or nothing of use, has come in time.
+
+use std::time::{Duration, Instant};
+
+use super::super::frame::{FrameType, Header};
+use super::super::report::ZmodemError;
+use super::{Receive, State};
+
+impl Receive {
+    pub(super) fn on_deadline(&mut self, now: Instant) {
+        match self.state {
+            State::Opening { .. } | State::Seeking | State::Data | State::Closing | State::Stopping => {
+                self.remind(now);
+            }
+            State::Farewell(_) => self.farewell_again(now),
+            State::Cancelling { .. } | State::PeerCancelled { .. } => self.line_is_quiet(),
+            State::Ended(_) => {}
+        }
+    }
+
+    /// The sender has not answered in time: says it again, or gives up.
+    fn remind(&mut self, now: Instant) {
+        self.stats.timeouts += 1;
+        self.silent_tries += 1;
+        self.zrpos_open = 0;
+        if self.silent_tries > SILENT_TRIES_MAX {
+            return self.give_up(now);
+        }
+        match self.state {
+            State::Opening { .. } => self.remind_opening(now),
+            State::Seeking => {
+                self.request(now);
+                self.be_patient(now);
+            }
+            State::Data if self.is_ack_lost() => self.acknowledge(now),
+            State::Data => self.request(now),
+            State::Closing if self.tries >= CLOSING_TRIES_MAX => self.give_up(now),
+            State::Closing => self.send_zrinit(now),
+            State::Stopping if self.tries >= CLOSING_TRIES_MAX => self.give_up(now),
+            State::Stopping => self.stop_sender(now),
+            State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
+            }
+        }
+    }
+
+    fn remind_opening(&mut self, now: Instant) {
+        if self.fruitless > 0 {
+            return self.greet(now);
+        }
+        // Not one header yet. Ours makes a sender speak whose own was lost; nobody may be there.
+        let waited = self.timers.began.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        match self.options.first_header.checked_sub(waited).filter(|left| !left.is_zero()) {
+            Some(left) => {
+                self.greet(now);
+                self.arm_earlier(now, left);
+            }
+            None => self.give_up(now),
+        }
+    }
+
+    /// While bytes run on, our ZRPOS is probably still behind them or they are ahead of its answer:
+    /// each further one would only make the sender go back again. So wait longer each time.
+    fn be_patient(&mut self, now: Instant) {
+        let base = self.reply_wait();
+        let quiet = self.timers.last_input.map_or(base, |at| now.saturating_duration_since(at));
+        if quiet < base / 2 && matches!(self.state, State::Seeking) {
+            self.stale_waits = (self.stale_waits + 1).min(STALE_DOUBLINGS_MAX);
+            self.arm(now, base * (1 << self.stale_waits));
+        }
+    }
+
+    /// Whether the sender stands still for want of our ZACK rather than for damage.
+    fn is_ack_lost(&self) -> bool {
+        let acknowledged = self.last_header.filter(|header| header.kind == FrameType::Zack);
+        self.silent_tries == 1
+            && self.decoder.is_between()
+            && acknowledged.map(|header| u64::from(header.position())) == Some(self.stream)
+    }
+
+    /// Ends in vain, unless all that was wanted is here.
+    pub(super) fn give_up(&mut self, now: Instant) {
+        let (end, tries) = (self.next, self.tries);
+        let received = self.received();
+        match self.state {
+            State::Closing => self.end(Ok(received)),
+            State::Stopping => self.cancel_with(now, Ok(received)),
+            State::Opening { .. } if self.fruitless == 0 => {
+                self.abort(now, ZmodemError::Silent { end, tries });
+            }
+            State::Opening { .. } | State::Seeking | State::Data => {
+                let error = if self.silent_tries > SILENT_TRIES_MAX {
+                    ZmodemError::Silent { end, tries }
+                } else {
+                    ZmodemError::NoProgress { end, tries }
+                };
+                self.abort(now, error);
+            }
+            State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
+            }
+        }
+    }
+
+    /// A ZRPOS sent twice will be answered twice: the sender is about to go back once more.
+    pub(super) fn is_jump_due(&self, now: Instant) -> bool {
+        let since = self.timers.last_zrpos.map(|at| now.saturating_duration_since(at));
+        self.zrpos_open > 0 && since.is_some_and(|since| since < self.reply_wait())
+    }
+
+    /// Something of use has come.
+    pub(super) fn progress(&mut self, now: Instant) {
+        self.timers.progress = Some(now);
+        self.tries = 0;
+        self.silent_tries = 0;
+        self.stale_waits = 0;
+        self.fruitless = 0;
+        self.echoes = 0;
+    }
+
+    /// How long an answer may take.
+    pub(super) fn reply_wait(&self) -> Duration {
+        self.options.rtt.min(RTT_MAX) * 2 + REPLY_SLACK
+    }
+
+    pub(super) fn arm(&mut self, now: Instant, wait: Duration) {
+        self.timers.deadline = Some(now + wait.min(PROGRESS_WAIT_MAX));
+    }
+
+    pub(super) fn arm_earlier(&mut self, now: Instant, wait: Duration) {
+        let at = now + wait.min(PROGRESS_WAIT_MAX);
+        self.timers.deadline = Some(self.timers.deadline.map_or(at, |deadline| deadline.min(at)));
+    }
+
+    /// Asks an answer from a header we have just sent.
+    pub(super) fn send_and_arm(&mut self, now: Instant, header: Header) {
+        self.send(header);
+        self.arm(now, self.reply_wait());
+    }
+}
+
+/// What an answer takes beside the round trip: a busy host, a buffered modem.
+const REPLY_SLACK: Duration = Duration::from_secs(4);
+/// A longer round trip is not believed.
+const RTT_MAX: Duration = Duration::from_secs(30);
+/// The wait for the first header is divided by this: we speak first at the second part's beginning.
+pub(super) const OPENING_TRIES: u32 = 3;
+/// Requests in a row that may be met with utter silence.
+const SILENT_TRIES_MAX: u32 = 4;
+/// Requests in a row without a single good subpacket. `sz` needs many of them to shorten its blocks
+/// to what a bad line can carry.
+pub(super) const TRIES_MAX: u32 = 40;
+/// Requests for ZFIN; the file is here, so not many.
+const CLOSING_TRIES_MAX: u32 = 3;
+/// Doublings of the wait for an answer while stale bytes run on.
+const STALE_DOUBLINGS_MAX: u32 = 2;
+/// Line time without a new byte of the file, though the line is alive.
+pub(super) const PROGRESS_WAIT_MAX: Duration = Duration::from_secs(600);
+/// Frames and damaged frames in a row that bring nothing new.
+pub(super) const FRUITLESS_ITEMS_MAX: u32 = 10_000;

@@ -1,0 +1,7 @@
+//! ZMODEM without a real peer: known answers, split input, any bytes, and a model sender over a
+//! noisy line in virtual time.
+
+mod codec;
+mod noise;
+mod receive;
+mod sender;
