@@ -24,7 +24,7 @@ use crate::machine::{Control, Machine, Output, Transmit};
 mod deadlines;
 mod leaving;
 
-use deadlines::{FRUITLESS_ITEMS_MAX, OPENING_TRIES, PROGRESS_WAIT_MAX, TRIES_MAX};
+use deadlines::{FRUITLESS_ITEMS_MAX, OPENING_TRIES, PROGRESS_WAIT_MAX, STRAY_BYTES_MAX, TRIES_MAX};
 use leaving::CANCEL_QUIET;
 
 /// A ZMODEM receive of one file.
@@ -53,6 +53,8 @@ pub struct Receive {
     /// Items since the last progress.
     fruitless: u32,
     echoes: u32,
+    /// The decoder's count of garbage at the last frame.
+    garbage_before: u64,
     /// ZRPOS that the sender has not answered yet with a ZDATA.
     zrpos_open: u32,
     cancel_asked: bool,
@@ -123,6 +125,7 @@ struct Timers {
     paused_until: Option<Instant>,
     last_input: Option<Instant>,
     last_zrpos: Option<Instant>,
+    acknowledged: Option<Instant>,
     progress: Option<Instant>,
     /// Until when the possible beginning of an end marker is left on the line.
     held_until: Option<Instant>,
@@ -228,6 +231,7 @@ impl Receive {
             stale_waits: 0,
             fruitless: 0,
             echoes: 0,
+            garbage_before: 0,
             zrpos_open: 0,
             cancel_asked: false,
             stats: Stats::default(),
@@ -331,6 +335,11 @@ impl Receive {
         if self.is_receiving() && (since > PROGRESS_WAIT_MAX || self.fruitless > FRUITLESS_ITEMS_MAX) {
             return self.give_up(now);
         }
+        if matches!(self.state, State::Data) && self.decoder.garbage() - self.garbage_before > STRAY_BYTES_MAX
+        {
+            // A header was hit so hard that the decoder did not know it for one.
+            self.on_damage(now, Damage::Header);
+        }
         if matches!(self.state, State::Opening { greeted: false }) {
             // Something like a header went by and was none: the sender waits, and says so only once
             // a minute.
@@ -343,6 +352,7 @@ impl Receive {
 
     fn on_item(&mut self, now: Instant, item: Item) {
         self.fruitless += 1;
+        self.garbage_before = self.decoder.garbage();
         match item {
             Item::Header(header) => self.on_header(now, header),
             Item::Subpacket { data, end } => self.on_subpacket(now, data, end),
@@ -499,7 +509,10 @@ impl Receive {
     /// ZACK carries the offset of the next byte, or lrzsz sends a small file over and over.
     fn acknowledge(&mut self, now: Instant) {
         match u32::try_from(self.stream) {
-            Ok(position) => self.send_and_arm(now, Header::with_position(FrameType::Zack, position)),
+            Ok(position) => {
+                self.timers.acknowledged = Some(now);
+                self.send_and_arm(now, Header::with_position(FrameType::Zack, position));
+            }
             Err(_) => self.abort(now, ZmodemError::TooLarge { size: self.stream }),
         }
     }

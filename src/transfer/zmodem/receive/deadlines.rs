@@ -72,7 +72,10 @@ impl Receive {
     /// Whether the sender stands still for want of our ZACK rather than for damage.
     fn is_ack_lost(&self) -> bool {
         let acknowledged = self.last_header.filter(|header| header.kind == FrameType::Zack);
+        let quiet =
+            self.timers.last_input.is_none_or(|at| self.timers.acknowledged.is_some_and(|sent| at <= sent));
         self.silent_tries == 1
+            && quiet
             && self.decoder.is_between()
             && acknowledged.map(|header| u64::from(header.position())) == Some(self.stream)
     }
@@ -150,6 +153,8 @@ const SILENT_TRIES_MAX: u32 = 4;
 pub(super) const TRIES_MAX: u32 = 40;
 /// Requests for ZFIN; the file is here, so not many.
 const CLOSING_TRIES_MAX: u32 = 3;
+/// Bytes between two frames of a stream that are more than a stray hit: a header was among them.
+pub(super) const STRAY_BYTES_MAX: u64 = 32;
 /// Doublings of the wait for an answer while stale bytes run on.
 const STALE_DOUBLINGS_MAX: u32 = 2;
 /// Line time without a new byte of the file, though the line is alive.

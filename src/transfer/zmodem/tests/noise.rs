@@ -35,7 +35,11 @@ fn bit_errors_cost_time_and_nothing_else() {
         (sender.block, sender.window) = (512, window);
         let talk = run(&mut sender, line(33_600, 50, 1e-4), seed, options());
         whole(&talk, &content, seed);
-        eprintln!("{seed} {window:?} {:?} {:?}", talk.elapsed, talk.outcome.as_ref().unwrap().as_ref().unwrap().stats);
+        eprintln!(
+            "{seed} {window:?} {:?} {:?}",
+            talk.elapsed,
+            talk.outcome.as_ref().unwrap().as_ref().unwrap().stats
+        );
         assert!(talk.elapsed < Duration::from_secs(300), "seed {seed}: {:?}", talk.elapsed);
     }
 }
