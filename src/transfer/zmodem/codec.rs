@@ -150,6 +150,11 @@ impl Decoder {
         }
     }
 
+    /// Whether subpackets are coming, rather than a header.
+    pub fn is_in_frame(&self) -> bool {
+        matches!(self.state, State::Body(_) | State::Trailer { .. })
+    }
+
     fn decode_new(&mut self, bytes: &[u8]) -> (usize, Option<Item>) {
         let mut at = 0;
         while at < bytes.len() {

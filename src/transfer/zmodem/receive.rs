@@ -287,7 +287,6 @@ impl Receive {
             State::PeerCancelled { .. } => return self.take_cancel_tail(bytes),
             State::Ended(_) => return 0,
         }
-        self.before_input(now);
         let mut at = 0;
         while self.is_receiving() && self.outbox.len() < OUTBOX_MAX {
             let (taken, item) = self.decoder.decode(&bytes[at..]);
@@ -313,40 +312,33 @@ impl Receive {
         }
     }
 
-    /// Deadlines that move because the line is alive; what is in the bytes may set others.
-    fn before_input(&mut self, now: Instant) {
-        match self.state {
-            State::Data => self.arm(now, self.options.silence),
-            State::Opening { greeted: true } => self.arm(now, self.reply_wait()),
-            State::Opening { greeted: false }
-            | State::Seeking
-            | State::Closing
-            | State::Stopping
-            | State::Farewell(_)
-            | State::Cancelling { .. }
-            | State::PeerCancelled { .. }
-            | State::Ended(_) => {}
-        }
-    }
-
     /// Watches over a line that is alive in vain.
     fn after_input(&mut self, now: Instant) {
         let since = self.timers.progress.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         if self.is_receiving() && (since > PROGRESS_WAIT_MAX || self.fruitless > FRUITLESS_ITEMS_MAX) {
             return self.give_up(now);
         }
-        if matches!(self.state, State::Data) && self.decoder.garbage() - self.garbage_before > STRAY_BYTES_MAX
-        {
+        let strayed = self.decoder.garbage() - self.garbage_before > STRAY_BYTES_MAX;
+        match self.state {
             // A header was hit so hard that the decoder did not know it for one.
-            self.on_damage(now, Damage::Header);
-        }
-        if matches!(self.state, State::Opening { greeted: false }) {
-            // Something like a header went by and was none: the sender waits, and says so only once
-            // a minute.
-            let text = self.decoder.text();
-            if text.contains(&ZDLE) || memchr::memmem::find(text, b"B0").is_some() {
-                self.arm_earlier(now, self.reply_wait());
+            State::Data if strayed => self.on_damage(now, Damage::Header),
+            State::Data => self.arm(now, self.stream_wait()),
+            State::Opening { greeted: true } => self.arm(now, self.reply_wait()),
+            State::Opening { greeted: false } => {
+                // Something like a header went by and was none: the sender waits, and says so only
+                // once a minute.
+                let text = self.decoder.text();
+                if text.contains(&ZDLE) || memchr::memmem::find(text, b"B0").is_some() {
+                    self.arm_earlier(now, self.reply_wait());
+                }
             }
+            State::Seeking
+            | State::Closing
+            | State::Stopping
+            | State::Farewell(_)
+            | State::Cancelling { .. }
+            | State::PeerCancelled { .. }
+            | State::Ended(_) => {}
         }
     }
 
@@ -428,7 +420,8 @@ impl Receive {
             State::Seeking => self.request(now),
             State::Closing => {
                 self.stats.files_skipped += 1;
-                self.send_and_arm(now, Header::with_position(FrameType::Zskip, 0));
+                self.send(Header::with_position(FrameType::Zskip, 0));
+                self.arm(now, self.reply_wait());
             }
             State::Stopping => self.stop_sender(now),
             State::Data => self.stats.unexpected_headers += 1,
@@ -466,7 +459,6 @@ impl Receive {
                 self.state = State::Data;
                 self.stream = position;
                 self.expect = Expect::Data;
-                self.arm(now, self.options.silence);
             }
             State::Seeking => self.decoder.hunt(),
             State::Data => self.request(now),
@@ -500,7 +492,6 @@ impl Receive {
         if beyond || self.is_stop_due() {
             return self.stop_sender(now);
         }
-        self.arm(now, self.options.silence);
         if matches!(end, SubpacketEnd::Query | SubpacketEnd::Wait) {
             self.acknowledge(now);
         }
@@ -511,7 +502,8 @@ impl Receive {
         match u32::try_from(self.stream) {
             Ok(position) => {
                 self.timers.acknowledged = Some(now);
-                self.send_and_arm(now, Header::with_position(FrameType::Zack, position));
+                self.send(Header::with_position(FrameType::Zack, position));
+                self.arm(now, self.reply_wait());
             }
             Err(_) => self.abort(now, ZmodemError::TooLarge { size: self.stream }),
         }
@@ -676,7 +668,8 @@ impl Receive {
         if self.tries > TRIES_MAX {
             return self.give_up(now);
         }
-        self.send_and_arm(now, header);
+        self.send(header);
+        self.arm(now, self.reply_wait());
     }
 
     fn send(&mut self, header: Header) {

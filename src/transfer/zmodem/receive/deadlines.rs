@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::frame::{FrameType, Header};
+use super::super::frame::FrameType;
 use super::super::report::ZmodemError;
 use super::{Receive, State};
 
@@ -71,13 +71,27 @@ impl Receive {
 
     /// Whether the sender stands still for want of our ZACK rather than for damage.
     fn is_ack_lost(&self) -> bool {
-        let acknowledged = self.last_header.filter(|header| header.kind == FrameType::Zack);
-        let quiet =
-            self.timers.last_input.is_none_or(|at| self.timers.acknowledged.is_some_and(|sent| at <= sent));
-        self.silent_tries == 1
-            && quiet
-            && self.decoder.is_between()
-            && acknowledged.map(|header| u64::from(header.position())) == Some(self.stream)
+        let quiet = match (self.timers.last_input, self.timers.acknowledged) {
+            (Some(input), Some(acknowledged)) => input <= acknowledged,
+            (None, _) | (_, None) => false,
+        };
+        self.silent_tries == 1 && quiet && self.is_ack_unanswered() && self.decoder.is_between()
+    }
+
+    /// Whether our last word was a ZACK and no good subpacket has come since.
+    fn is_ack_unanswered(&self) -> bool {
+        self.last_header.is_some_and(|header| {
+            header.kind == FrameType::Zack && u64::from(header.position()) == self.stream
+        })
+    }
+
+    /// How long the stream may pause. Where the sender owes us a header or an answer it is shorter.
+    pub(super) fn stream_wait(&self) -> Duration {
+        if self.decoder.is_in_frame() && !self.is_ack_unanswered() {
+            self.options.silence
+        } else {
+            self.reply_wait()
+        }
     }
 
     /// Ends in vain, unless all that was wanted is here.
@@ -131,12 +145,6 @@ impl Receive {
     pub(super) fn arm_earlier(&mut self, now: Instant, wait: Duration) {
         let at = now + wait.min(PROGRESS_WAIT_MAX);
         self.timers.deadline = Some(self.timers.deadline.map_or(at, |deadline| deadline.min(at)));
-    }
-
-    /// Asks an answer from a header we have just sent.
-    pub(super) fn send_and_arm(&mut self, now: Instant, header: Header) {
-        self.send(header);
-        self.arm(now, self.reply_wait());
     }
 }
 
