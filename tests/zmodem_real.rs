@@ -353,12 +353,14 @@ fn our_cancel_ends_sz_soon() {
     }
     let dir = directory();
     let content = binary(3_000_000);
-    let mut run = Run::default();
-    run.on_event = Box::new(|event, receive, _| {
-        if matches!(event, ZmodemEvent::Data { offset, .. } if *offset > 100_000) {
-            receive.cancel();
-        }
-    });
+    let run = Run {
+        on_event: Box::new(|event, receive, _| {
+            if matches!(event, ZmodemEvent::Data { offset, .. } if *offset > 100_000) {
+                receive.cancel();
+            }
+        }),
+        ..Run::default()
+    };
     let talk = run.talk(&file(&dir, &content));
     let Err(ZmodemError::Cancelled { end }) = talk.outcome else { panic!("{:?}", talk.outcome) };
     assert_eq!(end, talk.data.len() as u64);
@@ -376,12 +378,14 @@ fn a_killed_sz_is_a_stated_end_and_loses_nothing() {
     let content = binary(3_000_000);
     let path = file(&dir, &content);
     for signal in [Signal::SIGKILL, Signal::SIGTERM] {
-        let mut run = Run::default();
-        run.on_event = Box::new(move |event, _, child| {
-            if matches!(event, ZmodemEvent::Data { offset, .. } if *offset > 100_000) {
-                let _ = kill(nix::unistd::Pid::from_raw(child.id() as i32), signal); // once is enough
-            }
-        });
+        let run = Run {
+            on_event: Box::new(move |event, _, child| {
+                if matches!(event, ZmodemEvent::Data { offset, .. } if *offset > 100_000) {
+                    let _ = kill(nix::unistd::Pid::from_raw(child.id() as i32), signal); // once is enough
+                }
+            }),
+            ..Run::default()
+        };
         let talk = run.talk(&path);
         let error = talk.outcome.expect_err("it was killed");
         println!("{signal}: {error}");

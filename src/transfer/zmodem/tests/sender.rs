@@ -142,11 +142,11 @@ impl Sender {
                 let again = self.last.clone();
                 self.say(again);
             }
-            (State::AtEnd | State::Waiting { .. } | State::Streaming { .. }, FrameType::Zrinit) => {
-                if self.at >= self.files[self.file].len() {
-                    self.file += 1;
-                    self.offer();
-                }
+            (State::AtEnd | State::Waiting { .. } | State::Streaming { .. }, FrameType::Zrinit)
+                if self.at >= self.files[self.file].len() =>
+            {
+                self.file += 1;
+                self.offer();
             }
             (
                 State::Offering | State::Streaming { .. } | State::Waiting { .. } | State::AtEnd,
@@ -311,7 +311,8 @@ impl Peer for Sender {
         self.busy_until = Some(now + self.pace * piece as u32);
         bytes.retain(|_| {
             self.sent += 1;
-            self.lose != Some(self.sent) && self.drop_every.is_none_or(|every| self.sent % every != 0)
+            self.lose != Some(self.sent)
+                && self.drop_every.is_none_or(|every| !self.sent.is_multiple_of(every))
         });
         PeerStep::Transmit(bytes)
     }
