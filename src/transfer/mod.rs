@@ -1,6 +1,3 @@
-//! In-band protocols: how a file's bytes come through a terminal session.
-//!
-//! [`zmodem`] receives from the host's own `sz`; [`text`] needs nothing on the host but a shell.
+//! In-band file transfers: how bytes come over the very line that the shell speaks on.
 
-pub mod text;
 pub mod zmodem;

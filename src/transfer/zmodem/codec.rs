@@ -150,6 +150,11 @@ impl Decoder {
         }
     }
 
+    /// Whether subpackets are coming, rather than a header.
+    pub fn is_in_frame(&self) -> bool {
+        matches!(self.state, State::Body(_) | State::Trailer { .. })
+    }
+
     fn decode_new(&mut self, bytes: &[u8]) -> (usize, Option<Item>) {
         let mut at = 0;
         while at < bytes.len() {
@@ -211,6 +216,7 @@ impl Decoder {
                 ZBIN => self.begin_header(Encoding::Bin16),
                 ZHEX => self.begin_header(Encoding::Hex),
                 ZBIN32 => self.begin_header(Encoding::Bin32),
+                _ if is_flow(byte) => {}
                 // ZDLE is CAN: this may be the second of five.
                 _ => return self.not_a_header(b"*", 1),
             },
@@ -375,9 +381,9 @@ impl Decoder {
     }
 
     fn note_garbage(&mut self, bytes: &[u8]) {
-        let noise = bytes.iter().filter(|&&byte| !is_flow(byte)).count();
-        self.garbage += noise as u64;
-        self.text.extend_from_slice(&bytes[bytes.len().saturating_sub(TEXT_MAX)..]);
+        self.garbage += bytes.iter().filter(|&&byte| !is_flow(byte)).count() as u64;
+        let last = &bytes[bytes.len().saturating_sub(TEXT_MAX)..];
+        self.text.extend(last.iter().filter(|&&byte| !is_flow(byte)));
         let over = self.text.len().saturating_sub(TEXT_MAX);
         self.text.drain(..over);
     }

@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_file_name_cannot_steer_the_terminal() {
-        let info = FileInfo::parse(b"a\x1b]0;pwned\x07\xe2\x80\xaeb\0123 14 100644");
+        let info = FileInfo::parse(b"a\x1b]0;pwned\x07\xe2\x80\xaeb\x00123 14 100644");
         assert_eq!(info.size, Some(123));
         assert_eq!(info.name, "a\u{fffd}]0;pwned\u{fffd}\u{fffd}b");
         assert_eq!(FileInfo::parse(b"x").size, None);

@@ -34,7 +34,7 @@ impl Default for ReceiveOptions {
             escape_controls: false,
             rtt: Duration::from_secs(3),
             first_header: Duration::from_secs(30),
-            silence: Duration::from_secs(12),
+            silence: Duration::from_secs(10),
             end_marker: None,
         }
     }

@@ -14,18 +14,18 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::codec::{Damage, Decoder, Item};
-use super::frame::{
-    CANFC32, CANFDX, CANOVIO, ESCCTL, FileInfo, FrameType, Header, SubpacketEnd, ZDLE, printable,
-};
+use super::frame::{FileInfo, FrameType, Header, SubpacketEnd, ZDLE};
 use super::options::ReceiveOptions;
 use super::report::{Received, Stats, ZmodemError, ZmodemEvent};
 use crate::machine::{Control, Machine, Output, Transmit};
 
 mod deadlines;
 mod leaving;
+mod speaking;
 
-use deadlines::{FRUITLESS_ITEMS_MAX, OPENING_TRIES, PROGRESS_WAIT_MAX, TRIES_MAX};
+use deadlines::{FRUITLESS_ITEMS_MAX, OPENING_TRIES, PROGRESS_WAIT_MAX, STRAY_BYTES_MAX};
 use leaving::CANCEL_QUIET;
+use speaking::ATTENTION_BREAK;
 
 /// A ZMODEM receive of one file.
 #[derive(Debug)]
@@ -53,6 +53,8 @@ pub struct Receive {
     /// Items since the last progress.
     fruitless: u32,
     echoes: u32,
+    /// The decoder's count of garbage at the last frame.
+    garbage_before: u64,
     /// ZRPOS that the sender has not answered yet with a ZDATA.
     zrpos_open: u32,
     cancel_asked: bool,
@@ -123,6 +125,7 @@ struct Timers {
     paused_until: Option<Instant>,
     last_input: Option<Instant>,
     last_zrpos: Option<Instant>,
+    acknowledged: Option<Instant>,
     progress: Option<Instant>,
     /// Until when the possible beginning of an end marker is left on the line.
     held_until: Option<Instant>,
@@ -228,6 +231,7 @@ impl Receive {
             stale_waits: 0,
             fruitless: 0,
             echoes: 0,
+            garbage_before: 0,
             zrpos_open: 0,
             cancel_asked: false,
             stats: Stats::default(),
@@ -283,7 +287,6 @@ impl Receive {
             State::PeerCancelled { .. } => return self.take_cancel_tail(bytes),
             State::Ended(_) => return 0,
         }
-        self.before_input(now);
         let mut at = 0;
         while self.is_receiving() && self.outbox.len() < OUTBOX_MAX {
             let (taken, item) = self.decoder.decode(&bytes[at..]);
@@ -309,13 +312,27 @@ impl Receive {
         }
     }
 
-    /// Deadlines that move because the line is alive; what is in the bytes may set others.
-    fn before_input(&mut self, now: Instant) {
+    /// Watches over a line that is alive in vain.
+    fn after_input(&mut self, now: Instant) {
+        let since = self.timers.progress.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        if self.is_receiving() && (since > PROGRESS_WAIT_MAX || self.fruitless > FRUITLESS_ITEMS_MAX) {
+            return self.give_up(now);
+        }
+        let strayed = self.decoder.garbage() - self.garbage_before > STRAY_BYTES_MAX;
         match self.state {
-            State::Data => self.arm(now, self.options.silence),
+            // A header was hit so hard that the decoder did not know it for one.
+            State::Data if strayed => self.on_damage(now, Damage::Header),
+            State::Data => self.arm(now, self.stream_wait()),
             State::Opening { greeted: true } => self.arm(now, self.reply_wait()),
-            State::Opening { greeted: false }
-            | State::Seeking
+            State::Opening { greeted: false } => {
+                // Something like a header went by and was none: the sender waits, and says so only
+                // once a minute.
+                let text = self.decoder.text();
+                if text.contains(&ZDLE) || memchr::memmem::find(text, b"B0").is_some() {
+                    self.arm_earlier(now, self.reply_wait());
+                }
+            }
+            State::Seeking
             | State::Closing
             | State::Stopping
             | State::Farewell(_)
@@ -325,24 +342,9 @@ impl Receive {
         }
     }
 
-    /// Watches over a line that is alive in vain.
-    fn after_input(&mut self, now: Instant) {
-        let since = self.timers.progress.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        if self.is_receiving() && (since > PROGRESS_WAIT_MAX || self.fruitless > FRUITLESS_ITEMS_MAX) {
-            return self.give_up(now);
-        }
-        if matches!(self.state, State::Opening { greeted: false }) {
-            // Something like a header went by and was none: the sender waits, and says so only once
-            // a minute.
-            let text = self.decoder.text();
-            if text.contains(&ZDLE) || memchr::memmem::find(text, b"B0").is_some() {
-                self.arm_earlier(now, self.reply_wait());
-            }
-        }
-    }
-
     fn on_item(&mut self, now: Instant, item: Item) {
         self.fruitless += 1;
+        self.garbage_before = self.decoder.garbage();
         match item {
             Item::Header(header) => self.on_header(now, header),
             Item::Subpacket { data, end } => self.on_subpacket(now, data, end),
@@ -418,7 +420,8 @@ impl Receive {
             State::Seeking => self.request(now),
             State::Closing => {
                 self.stats.files_skipped += 1;
-                self.send_and_arm(now, Header::with_position(FrameType::Zskip, 0));
+                self.send(Header::with_position(FrameType::Zskip, 0));
+                self.arm(now, self.reply_wait());
             }
             State::Stopping => self.stop_sender(now),
             State::Data => self.stats.unexpected_headers += 1,
@@ -456,7 +459,6 @@ impl Receive {
                 self.state = State::Data;
                 self.stream = position;
                 self.expect = Expect::Data;
-                self.arm(now, self.options.silence);
             }
             State::Seeking => self.decoder.hunt(),
             State::Data => self.request(now),
@@ -490,17 +492,8 @@ impl Receive {
         if beyond || self.is_stop_due() {
             return self.stop_sender(now);
         }
-        self.arm(now, self.options.silence);
         if matches!(end, SubpacketEnd::Query | SubpacketEnd::Wait) {
             self.acknowledge(now);
-        }
-    }
-
-    /// ZACK carries the offset of the next byte, or lrzsz sends a small file over and over.
-    fn acknowledge(&mut self, now: Instant) {
-        match u32::try_from(self.stream) {
-            Ok(position) => self.send_and_arm(now, Header::with_position(FrameType::Zack, position)),
-            Err(_) => self.abort(now, ZmodemError::TooLarge { size: self.stream }),
         }
     }
 
@@ -590,119 +583,6 @@ impl Receive {
             }
         }
     }
-
-    // What we say.
-
-    fn greet(&mut self, now: Instant) {
-        self.state = State::Opening { greeted: true };
-        self.send_zrinit(now);
-    }
-
-    fn send_zrinit(&mut self, now: Instant) {
-        let mut flags = CANFDX | CANOVIO;
-        if !self.options.crc16_only {
-            flags |= CANFC32;
-        }
-        if self.options.escape_controls {
-            flags |= ESCCTL;
-        }
-        self.ask(now, Header::with_flags(FrameType::Zrinit, flags));
-    }
-
-    /// Asks for the stream from `next` on, and ignores everything else until it comes.
-    fn request(&mut self, now: Instant) {
-        let Ok(position) = u32::try_from(self.next) else {
-            return self.abort(now, ZmodemError::TooLarge { size: self.next });
-        };
-        if self.started && matches!(self.state, State::Data | State::Seeking) {
-            self.stats.zrpos_sent += 1;
-            self.send_attention();
-        }
-        self.state = State::Seeking;
-        self.expect = Expect::Nothing;
-        self.decoder.hunt();
-        self.zrpos_open += 1;
-        self.timers.last_zrpos = Some(now);
-        self.ask(now, Header::with_position(FrameType::Zrpos, position));
-    }
-
-    /// Ends the stream at our limit. ZSKIP in mid-stream makes sz end the file and then the session.
-    fn stop_sender(&mut self, now: Instant) {
-        self.state = State::Stopping;
-        self.expect = Expect::Nothing;
-        self.decoder.hunt();
-        self.send_attention();
-        self.ask(now, Header::with_position(FrameType::Zskip, 0));
-    }
-
-    /// Wakes a sender that does not listen while it sends (section 10): \335 is a break, \336 a pause.
-    fn send_attention(&mut self) {
-        let mut plain = Vec::new();
-        for &byte in &self.attention {
-            let step = match byte {
-                0o335 => Step::Break,
-                0o336 => Step::Pause(ATTENTION_PAUSE),
-                _ => {
-                    plain.push(byte);
-                    continue;
-                }
-            };
-            if !plain.is_empty() {
-                self.outbox.push_back(Step::Send(std::mem::take(&mut plain)));
-            }
-            self.outbox.push_back(step);
-        }
-        if !plain.is_empty() {
-            self.outbox.push_back(Step::Send(plain));
-        }
-    }
-
-    /// Sends a header that wants an answer, unless it has been sent in vain too often.
-    fn ask(&mut self, now: Instant, header: Header) {
-        self.tries += 1;
-        if self.tries > TRIES_MAX {
-            return self.give_up(now);
-        }
-        self.send_and_arm(now, header);
-    }
-
-    fn send(&mut self, header: Header) {
-        self.outbox.push_back(Step::Send(header.to_hex()));
-        self.last_header = Some(header);
-    }
-
-    /// The sender could not read our last header.
-    fn repeat(&mut self, now: Instant) {
-        match self.state {
-            State::Seeking => {
-                self.zrpos_open = self.zrpos_open.saturating_sub(1);
-                self.request(now);
-            }
-            State::Opening { .. } | State::Data | State::Closing | State::Stopping => {
-                match self.last_header {
-                    Some(header) => self.ask(now, header),
-                    None => self.greet(now),
-                }
-            }
-            State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
-            }
-        }
-    }
-
-    /// The limit is reached, and the file is known to go on behind it.
-    fn is_stop_due(&self) -> bool {
-        self.options
-            .limit
-            .is_some_and(|limit| self.next >= limit && self.announced.is_some_and(|size| size > limit))
-    }
-
-    /// The last words that were no frame.
-    fn said(&self) -> String {
-        let text = self.decoder.text().trim_ascii();
-        let line = text.rsplit(|&byte| byte == b'\n' || byte == b'\r').next().unwrap_or_default();
-        // What sz says to start a receiver by hand.
-        if line.trim_ascii() == b"rz" { String::new() } else { printable(line.trim_ascii()) }
-    }
 }
 
 /// The last offset that 32 bits hold.
@@ -711,10 +591,6 @@ const OFFSET_MAX: u64 = u32::MAX as u64;
 const DUPLICATE_MAX: u64 = 65_536;
 /// Bytes of an attention sequence (section 11.3, with its NUL 32).
 const ATTENTION_MAX: usize = 31;
-/// The length of a break in an attention sequence.
-const ATTENTION_BREAK: Duration = Duration::from_millis(250);
-/// The length of a pause in an attention sequence (section 10).
-const ATTENTION_PAUSE: Duration = Duration::from_secs(1);
 /// Headers of our own kind that mean the host is only echoing.
 const ECHOES_MAX: u32 = 3;
 /// Steps that may wait to be polled; then no more input is taken.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::frame::{FrameType, Header};
+use super::super::frame::FrameType;
 use super::super::report::ZmodemError;
 use super::{Receive, State};
 
@@ -71,10 +71,27 @@ impl Receive {
 
     /// Whether the sender stands still for want of our ZACK rather than for damage.
     fn is_ack_lost(&self) -> bool {
-        let acknowledged = self.last_header.filter(|header| header.kind == FrameType::Zack);
-        self.silent_tries == 1
-            && self.decoder.is_between()
-            && acknowledged.map(|header| u64::from(header.position())) == Some(self.stream)
+        let quiet = match (self.timers.last_input, self.timers.acknowledged) {
+            (Some(input), Some(acknowledged)) => input <= acknowledged,
+            (None, _) | (_, None) => false,
+        };
+        self.silent_tries == 1 && quiet && self.is_ack_unanswered() && self.decoder.is_between()
+    }
+
+    /// Whether our last word was a ZACK and no good subpacket has come since.
+    fn is_ack_unanswered(&self) -> bool {
+        self.last_header.is_some_and(|header| {
+            header.kind == FrameType::Zack && u64::from(header.position()) == self.stream
+        })
+    }
+
+    /// How long the stream may pause. Where the sender owes us a header or an answer it is shorter.
+    pub(super) fn stream_wait(&self) -> Duration {
+        if self.decoder.is_in_frame() && !self.is_ack_unanswered() {
+            self.options.silence
+        } else {
+            self.reply_wait()
+        }
     }
 
     /// Ends in vain, unless all that was wanted is here.
@@ -129,12 +146,6 @@ impl Receive {
         let at = now + wait.min(PROGRESS_WAIT_MAX);
         self.timers.deadline = Some(self.timers.deadline.map_or(at, |deadline| deadline.min(at)));
     }
-
-    /// Asks an answer from a header we have just sent.
-    pub(super) fn send_and_arm(&mut self, now: Instant, header: Header) {
-        self.send(header);
-        self.arm(now, self.reply_wait());
-    }
 }
 
 /// What an answer takes beside the round trip: a busy host, a buffered modem.
@@ -150,6 +161,8 @@ const SILENT_TRIES_MAX: u32 = 4;
 pub(super) const TRIES_MAX: u32 = 40;
 /// Requests for ZFIN; the file is here, so not many.
 const CLOSING_TRIES_MAX: u32 = 3;
+/// Bytes between two frames of a stream that are more than a stray hit: a header was among them.
+pub(super) const STRAY_BYTES_MAX: u64 = 32;
 /// Doublings of the wait for an answer while stale bytes run on.
 const STALE_DOUBLINGS_MAX: u32 = 2;
 /// Line time without a new byte of the file, though the line is alive.

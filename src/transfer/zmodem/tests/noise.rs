@@ -28,14 +28,14 @@ fn whole(talk: &Talk, content: &[u8], seed: u64) {
 
 #[test]
 fn bit_errors_cost_time_and_nothing_else() {
-    let content = file(30_000);
-    for seed in 0..60 {
+    let content = file(20_000);
+    for seed in 0..40 {
         let window = [None, Some(2_048)][seed as usize % 2];
         let mut sender = Sender::new(content.clone()).paced(33_600);
         (sender.block, sender.window) = (512, window);
         let talk = run(&mut sender, line(33_600, 50, 1e-4), seed, options());
         whole(&talk, &content, seed);
-        assert!(talk.elapsed < Duration::from_secs(300), "seed {seed}: {:?}", talk.elapsed);
+        assert!(talk.elapsed < Duration::from_secs(200), "seed {seed}: {:?}", talk.elapsed);
     }
 }
 
@@ -63,8 +63,8 @@ fn dropped_bytes_are_asked_for_again() {
 
 #[test]
 fn a_satellite_sees_no_storm_of_zrpos() {
-    let content = file(40_000);
-    for seed in 0..20 {
+    let content = file(20_000);
+    for seed in 0..12 {
         let mut sender = Sender::new(content.clone()).paced(2_400);
         sender.block = 256;
         let rtt = Duration::from_secs(3);
@@ -79,7 +79,7 @@ fn a_satellite_sees_no_storm_of_zrpos() {
 
 #[test]
 fn any_noise_at_all_comes_to_a_stated_end() {
-    for seed in 0..40 {
+    for seed in 0..20 {
         let mut sender = Sender::new(file(5_000)).paced(9_600);
         let talk = run(&mut sender, line(9_600, 300, 1e-2), seed, options());
         let outcome = talk.outcome.unwrap_or_else(|| panic!("seed {seed} goes on for ever"));
@@ -91,21 +91,24 @@ fn any_noise_at_all_comes_to_a_stated_end() {
 }
 
 #[test]
-fn each_single_byte_of_the_dialogue_may_be_lost() {
+fn any_single_byte_of_the_dialogue_may_be_lost() {
     let content = file(600);
-    let mut sender = Sender::new(content.clone()).paced(33_600);
-    sender.block = 256;
-    for at in 1..800 {
+    let windowed = || {
         let mut sender = Sender::new(content.clone()).paced(33_600);
-        (sender.block, sender.drop_every) = (256, Some(at));
-        // Only the first byte that falls on `at` matters here: later ones come too, as repeats do.
-        if at < 400 {
-            continue;
-        }
+        (sender.block, sender.window) = (128, Some(256));
+        sender
+    };
+    let mut clean = windowed();
+    run(&mut clean, line(33_600, 50, 0.0), 1, options());
+    let ours = (1..=clean.sent).map(|at| (Some(at), None));
+    let theirs = (1..=clean.received).map(|at| (None, Some(at)));
+    for (lose, miss) in ours.chain(theirs) {
+        let mut sender = windowed();
+        (sender.lose, sender.miss) = (lose, miss);
         let talk = run(&mut sender, line(33_600, 50, 0.0), 1, options());
         let outcome = talk.outcome.expect("it ends");
-        assert!(outcome.is_ok(), "byte {at}: {outcome:?}");
-        assert_eq!(delivered(&talk.events, 0), content, "byte {at}");
-        assert!(talk.elapsed < Duration::from_secs(90), "byte {at}: {:?}", talk.elapsed);
+        assert!(outcome.is_ok(), "{lose:?} {miss:?}: {outcome:?}");
+        assert_eq!(delivered(&talk.events, 0), content, "{lose:?} {miss:?}");
+        assert!(talk.elapsed < Duration::from_secs(15), "{lose:?} {miss:?}: {:?}", talk.elapsed);
     }
 }

@@ -24,6 +24,10 @@ pub struct Sender {
     pub attention: Option<Vec<u8>>,
     /// A byte of every so many is lost before the line.
     pub drop_every: Option<u64>,
+    /// This one of our bytes is lost before the line, and no other.
+    pub lose: Option<u64>,
+    /// This one of the receiver's bytes is not heard, and no other.
+    pub miss: Option<u64>,
     pub heard: Vec<FrameType>,
     pub cancelled: bool,
     file: usize,
@@ -38,7 +42,8 @@ pub struct Sender {
     deadline: Option<Instant>,
     pace: Duration,
     retries: u32,
-    sent: u64,
+    pub sent: u64,
+    pub received: u64,
     /// The first block after going back waits for its ZACK.
     careful: bool,
 }
@@ -69,6 +74,8 @@ impl Sender {
             farewell: b"OO".to_vec(),
             attention: None,
             drop_every: None,
+            lose: None,
+            miss: None,
             heard: Vec::new(),
             cancelled: false,
             file: 0,
@@ -83,6 +90,7 @@ impl Sender {
             pace: Duration::ZERO,
             retries: 0,
             sent: 0,
+            received: 0,
             careful: false,
         }
     }
@@ -134,11 +142,11 @@ impl Sender {
                 let again = self.last.clone();
                 self.say(again);
             }
-            (State::AtEnd | State::Waiting { .. } | State::Streaming { .. }, FrameType::Zrinit) => {
-                if self.at >= self.files[self.file].len() {
-                    self.file += 1;
-                    self.offer();
-                }
+            (State::AtEnd | State::Waiting { .. } | State::Streaming { .. }, FrameType::Zrinit)
+                if self.at >= self.files[self.file].len() =>
+            {
+                self.file += 1;
+                self.offer();
             }
             (
                 State::Offering | State::Streaming { .. } | State::Waiting { .. } | State::AtEnd,
@@ -229,7 +237,12 @@ impl Sender {
 
 impl Peer for Sender {
     fn handle_input(&mut self, _now: Instant, bytes: &[u8]) {
-        let mut rest = bytes;
+        let mut heard = bytes.to_vec();
+        heard.retain(|_| {
+            self.received += 1;
+            self.miss != Some(self.received)
+        });
+        let mut rest = &heard[..];
         loop {
             let (taken, item) = self.decoder.decode(rest);
             rest = &rest[taken..];
@@ -296,12 +309,11 @@ impl Peer for Sender {
         let piece = self.queue.len().min(PIECE);
         let mut bytes: Vec<u8> = self.queue.drain(..piece).collect();
         self.busy_until = Some(now + self.pace * piece as u32);
-        if let Some(every) = self.drop_every {
-            bytes.retain(|_| {
-                self.sent += 1;
-                self.sent % every != 0
-            });
-        }
+        bytes.retain(|_| {
+            self.sent += 1;
+            self.lose != Some(self.sent)
+                && self.drop_every.is_none_or(|every| !self.sent.is_multiple_of(every))
+        });
         PeerStep::Transmit(bytes)
     }
 }
