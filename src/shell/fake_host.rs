@@ -4,10 +4,13 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use proptest::prelude::*;
+
 use super::agent;
 use super::checksum::Checksum;
 use super::frame::Nonce;
-use crate::sim::converse::{Peer, PeerStep};
+use crate::machine::{Machine, Output};
+use crate::sim::converse::{Peer, PeerStep, epoch};
 
 /// The host; what it was made to run is kept.
 pub(crate) struct FakeHost {
@@ -243,4 +246,51 @@ impl Peer for FakeHost {
         }
         PeerStep::Transmit(step)
     }
+}
+
+/// Feeds a machine bytes and time until it ends or has had all; it must wait in between.
+pub(crate) fn feed<M: Machine>(mut machine: M, pieces: &[Vec<u8>]) -> usize {
+    let mut now = epoch();
+    let mut outputs = 0;
+    for piece in pieces {
+        let mut rest = &piece[..];
+        loop {
+            let taken = machine.handle_input(now, rest);
+            rest = &rest[taken..];
+            let mut wake = None;
+            for round in 0.. {
+                assert!(round < 10_000, "never waits");
+                outputs += 1;
+                match machine.poll_output(now) {
+                    Output::Wait(at) => {
+                        wake = at;
+                        break;
+                    }
+                    Output::Done(_) => return outputs,
+                    Output::Transmit(_) | Output::Control(_) | Output::Event(_) => {}
+                }
+            }
+            if rest.is_empty() || taken == 0 {
+                if let Some(at) = wake {
+                    now = now.max(at);
+                    machine.handle_timeout(now);
+                }
+                break;
+            }
+        }
+    }
+    outputs
+}
+
+pub(crate) fn pieces() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let mark = format!("~{}", Nonce::new(7)).into_bytes();
+    let byte = prop_oneof![
+        any::<u8>().prop_map(|byte| vec![byte]),
+        Just(mark),
+        Just(b"-1\n".to_vec()),
+        Just(b"\n".to_vec()),
+        Just(b"1 1/1 IDAK 3214567890\n".to_vec()),
+        Just(b":1.1 1 QUFB 1\n".to_vec())
+    ];
+    prop::collection::vec(prop::collection::vec(byte, 0..12).prop_map(|words| words.concat()), 0..60)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::fake_host::FakeHost;
+use super::fake_host::{FakeHost, feed, pieces};
 use super::*;
 use crate::machine::{Machine, Output};
 use crate::sim::converse::{Conversation, Peer, PeerStep, converse, epoch};
@@ -230,53 +230,6 @@ fn input_split_at_every_byte_makes_no_difference() {
     }
 }
 
-/// Feeds a machine bytes and time until it ends or has had all; it must wait in between.
-fn feed<M: Machine>(mut machine: M, pieces: &[Vec<u8>]) -> usize {
-    let mut now = epoch();
-    let mut outputs = 0;
-    for piece in pieces {
-        let mut rest = &piece[..];
-        loop {
-            let taken = machine.handle_input(now, rest);
-            rest = &rest[taken..];
-            let mut wake = None;
-            for round in 0.. {
-                assert!(round < 10_000, "never waits");
-                outputs += 1;
-                match machine.poll_output(now) {
-                    Output::Wait(at) => {
-                        wake = at;
-                        break;
-                    }
-                    Output::Done(_) => return outputs,
-                    Output::Transmit(_) | Output::Control(_) | Output::Event(_) => {}
-                }
-            }
-            if rest.is_empty() || taken == 0 {
-                if let Some(at) = wake {
-                    now = now.max(at);
-                    machine.handle_timeout(now);
-                }
-                break;
-            }
-        }
-    }
-    outputs
-}
-
-fn pieces() -> impl Strategy<Value = Vec<Vec<u8>>> {
-    let mark = format!("~{}", Nonce::new(NONCE)).into_bytes();
-    let byte = prop_oneof![
-        any::<u8>().prop_map(|byte| vec![byte]),
-        Just(mark),
-        Just(b"-1\n".to_vec()),
-        Just(b"\n".to_vec()),
-        Just(b"1 1/1 IDAK 3214567890\n".to_vec()),
-        Just(b":1.1 1 QUFB 1\n".to_vec())
-    ];
-    prop::collection::vec(prop::collection::vec(byte, 0..12).prop_map(|words| words.concat()), 0..60)
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
@@ -288,6 +241,5 @@ proptest! {
         feed(shell.start("print", DEADLINE), &pieces);
         feed(shell.finish(DEADLINE), &pieces);
         feed(shell.leave(), &pieces);
-        feed(crate::transfer::text::TextReceive::new(&mut shell, "x", 0, 0), &pieces);
     }
 }

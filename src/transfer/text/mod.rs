@@ -511,4 +511,17 @@ mod tests {
         let after = converse(&mut shell.run("print", LIMIT), &mut host, quality, 1, LIMIT);
         assert!(after.outcome.is_some());
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_bytes_from_the_line_cause_a_panic_or_an_endless_loop(pieces in crate::shell::fake_host::pieces()) {
+            let mut shell = opened(&mut FakeHost::new(7));
+            let receive = |shell: &mut Shell| TextReceive::new(shell, "x", 0, 100_000);
+            crate::shell::fake_host::feed(receive(&mut shell), &pieces);
+            let mut streaming = receive(&mut shell);
+            streaming.state = State::Stream;
+            crate::shell::fake_host::feed(streaming, &pieces);
+        }
+    }
 }
