@@ -84,11 +84,6 @@ impl Session<'_> {
         self.link.rate()
     }
 
-    /// True when the line has ended under us.
-    pub fn line_is_gone(&self) -> bool {
-        self.link.end().is_some()
-    }
-
     /// Runs one command and gives what it printed and how it ended.
     ///
     /// The host may be silent while it reads `bytes` of a file, and no longer.

@@ -1,0 +1,87 @@
+//! The way out of a call that no command line can ask for: a defect of ours in the middle of it.
+
+use std::collections::BTreeMap;
+
+use mailcall::config::{AccountConfig, Config, Flow, LineConfig, LineKind, TransferChoice};
+use mailcall::modem::Profile;
+use mailcall::secret::Secret;
+use mailcall::session::call::{CallPlan, call};
+use mailcall::session::transcript::Transcript;
+use mailcall::session::{Ending, Failure};
+use mailcall::sim::dce::{DceOptions, Hook};
+use mailcall::sim::front::{self, FrontOptions};
+use mailcall::sim::serve::{Sim, SimOptions};
+
+fn simulator(home: &std::path::Path) -> Sim {
+    let options = FrontOptions {
+        hostname: "fieldhost".into(),
+        user: "mary".into(),
+        password: Secret::new("open-sesame".into()),
+        home: home.to_owned(),
+        mailbox: home.join("mary"),
+        path: std::env::var("PATH").unwrap(),
+    };
+    let modem = DceOptions { ring_delay: std::time::Duration::ZERO, ..DceOptions::default() };
+    Sim::start(SimOptions { modem, host: front::host(options), link: None }).unwrap()
+}
+
+fn plan(sim: &Sim) -> CallPlan {
+    let line = LineConfig {
+        kind: LineKind::Serial { device: sim.device().to_owned(), speed: 57_600, flow: Flow::None },
+        modem: Profile::builtin("generic"),
+    };
+    let account = AccountConfig {
+        lines: vec!["sim".into()],
+        phones: vec!["5551212".into()],
+        user: Some("mary".into()),
+        password: None,
+        mailbox: None,
+        deliver: None,
+        transfer: TransferChoice::Auto,
+    };
+    let config = Config { lines: BTreeMap::from([("sim".into(), line)]), accounts: BTreeMap::new() };
+    CallPlan::new(&config, &account, Some(Secret::new("open-sesame".into())), 7)
+}
+
+#[tokio::test]
+async fn a_panic_in_mid_call_leaves_the_modem_on_hook() {
+    let home = tempfile::tempdir().unwrap();
+    let sim = simulator(home.path());
+    let mut was_online = false;
+    let (went, report): (Result<(), Failure>, _) = call(
+        &plan(&sim),
+        Transcript::silent(),
+        &mut |_| {},
+        async || std::future::pending().await,
+        async |_| {
+            was_online = sim.hook() == Hook::Online;
+            panic!("a defect, put in by a test");
+        },
+    )
+    .await;
+    assert!(was_online);
+    let failure = went.unwrap_err();
+    assert_eq!(failure.ending, Ending::Bug);
+    assert!(failure.message.contains("a defect, put in by a test"), "{failure}");
+    assert_eq!(report.off_hook, None);
+    assert!(sim.is_on_hook());
+}
+
+#[tokio::test]
+async fn a_failure_in_the_shell_leaves_the_modem_on_hook_too() {
+    let home = tempfile::tempdir().unwrap();
+    let sim = simulator(home.path());
+    let (went, report): (Result<(), Failure>, _) = call(
+        &plan(&sim),
+        Transcript::silent(),
+        &mut |_| {},
+        async || std::future::pending().await,
+        async |_| {
+            Err(Failure::new(Ending::LocalDisk, mailcall::session::Stage::Transfer, "the disk is full"))
+        },
+    )
+    .await;
+    assert_eq!(went.unwrap_err().ending, Ending::LocalDisk);
+    assert_eq!(report.off_hook, None);
+    assert!(sim.is_on_hook());
+}
