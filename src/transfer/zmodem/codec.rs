@@ -155,6 +155,16 @@ impl Decoder {
         matches!(self.state, State::Body(_) | State::Trailer { .. })
     }
 
+    /// Whether the subpacket under way may be a binary header. lrzsz says ZNAK in the middle of a
+    /// frame when a header of ours reached it damaged, and then waits. Only the pause behind it can
+    /// tell the two apart: the bytes alone may be a file's.
+    pub fn may_hold_header(&self) -> bool {
+        let longest = self.data.len() <= HELD_HEADER_MAX;
+        let begins =
+            self.data.starts_with(&[ZPAD, ZBIN ^ 0x40]) || self.data.starts_with(&[ZPAD, ZBIN32 ^ 0x40]);
+        matches!(self.state, State::Body(_)) && longest && begins
+    }
+
     fn decode_new(&mut self, bytes: &[u8]) -> (usize, Option<Item>) {
         let mut at = 0;
         while at < bytes.len() {
@@ -462,5 +472,7 @@ fn is_flow(byte: u8) -> bool {
 
 /// The longest subpacket taken, in bytes. The standard has 1,024; `sz -8` sends 8,192.
 pub const SUBPACKET_MAX: usize = 8_192;
+/// The bytes of a binary header with CRC-32, read as a subpacket's.
+const HELD_HEADER_MAX: usize = 11;
 /// Bytes kept of what was no frame.
 const TEXT_MAX: usize = 256;

@@ -46,8 +46,8 @@ impl ReceiveOptions {
     /// `-b` binary, `-q` no progress report between the frames. `-w`: how much may be under way
     /// unacknowledged; that, not the block length, is what makes noise expensive, since after each
     /// damaged block everything under way is sent in vain. It is at least [`WINDOW_MIN`], and twice
-    /// what the line holds in a round trip, lest the sender wait for us. `sz` derives its block
-    /// length from it (a quarter). On a line too fast or too long for a window, none is set.
+    /// what the line holds in a round trip, lest the sender wait for us. On a line too fast or too
+    /// long for a window, none is set.
     pub fn sz_flags(&self, bits_per_second: Option<u32>) -> String {
         let mut flags = String::from("-b -q");
         let in_flight = bits_per_second
@@ -73,7 +73,7 @@ impl ReceiveOptions {
 pub const WINDOW_MIN: u64 = 2_048;
 /// A larger window, in bytes, is none at all.
 pub const WINDOW_MAX: u64 = 65_536;
-/// `sz` rounds windows down to this many bytes.
+/// Windows are asked for in steps of this many bytes.
 const WINDOW_STEP: u64 = 64;
 const BITS_PER_BYTE: u32 = 10;
 

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::codec::{Damage, Decoder, Item};
-use super::frame::{FileInfo, FrameType, Header, SubpacketEnd, ZDLE};
+use super::frame::{ESCCTL, FileInfo, FrameType, Header, SubpacketEnd, ZDLE};
 use super::options::ReceiveOptions;
 use super::report::{Received, Stats, ZmodemError, ZmodemEvent};
 use crate::machine::{Control, Machine, Output, Transmit};
@@ -42,6 +42,8 @@ pub struct Receive {
     announced: Option<u64>,
     started: bool,
     attention: Vec<u8>,
+    /// The sender escapes all control characters.
+    escapes_controls: bool,
     last_header: Option<Header>,
     timers: Timers,
     /// Requests since the last progress.
@@ -125,6 +127,8 @@ struct Timers {
     paused_until: Option<Instant>,
     last_input: Option<Instant>,
     last_zrpos: Option<Instant>,
+    /// Until when ZDATA is waited for, however the line may be busy.
+    seek_until: Option<Instant>,
     acknowledged: Option<Instant>,
     progress: Option<Instant>,
     /// Until when the possible beginning of an end marker is left on the line.
@@ -187,7 +191,7 @@ impl Machine for Receive {
 
     fn poll_output(&mut self, now: Instant) -> Output<ZmodemEvent, Outcome> {
         self.begin(now);
-        if std::mem::take(&mut self.cancel_asked) {
+        if std::mem::take(&mut self.cancel_asked) && !self.is_over() {
             self.abort(now, ZmodemError::Cancelled { end: self.next });
         }
         if self.timers.paused_until.is_none() {
@@ -213,6 +217,7 @@ impl Receive {
     /// A receive that waits for the sender's first word. Start the sender first.
     pub fn new(options: ReceiveOptions) -> Self {
         let next = options.resume_at;
+        let escapes_controls = options.escape_controls;
         Self {
             options,
             state: State::Opening { greeted: false },
@@ -224,6 +229,7 @@ impl Receive {
             announced: None,
             started: false,
             attention: Vec::new(),
+            escapes_controls,
             last_header: None,
             timers: Timers::default(),
             tries: 0,
@@ -241,8 +247,11 @@ impl Receive {
     /// Stops the sender: at the next poll it is sent CANs, and the receive ends with
     /// [`ZmodemError::Cancelled`] once the line is quiet.
     pub fn cancel(&mut self) {
-        self.cancel_asked =
-            !matches!(self.state, State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_));
+        self.cancel_asked = !self.is_over();
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.state, State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_))
     }
 
     /// What has been received so far, at any time, also after an error.
@@ -332,8 +341,11 @@ impl Receive {
                     self.arm_earlier(now, self.reply_wait());
                 }
             }
-            State::Seeking
-            | State::Closing
+            State::Seeking => {
+                let quiet = now + self.quiet_wait();
+                self.timers.deadline = Some(self.timers.seek_until.map_or(quiet, |until| until.min(quiet)));
+            }
+            State::Closing
             | State::Stopping
             | State::Farewell(_)
             | State::Cancelling { .. }
@@ -357,7 +369,10 @@ impl Receive {
         self.expect = Expect::Nothing;
         match header.kind {
             FrameType::Zrqinit => self.on_zrqinit(now),
-            FrameType::Zsinit => self.expect = Expect::Attention,
+            FrameType::Zsinit => {
+                self.escapes_controls |= header.bytes[3] & ESCCTL != 0; // TESCCTL is the same bit
+                self.expect = Expect::Attention;
+            }
             FrameType::Zfile => self.expect = Expect::FileInfo,
             FrameType::Zdata => self.on_zdata(now, header.position().into()),
             FrameType::Zeof => self.on_zeof(now, header.position().into()),
@@ -544,12 +559,12 @@ impl Receive {
             State::Data if self.is_jump_due(now) => {
                 // A ZRPOS that we sent twice is being answered twice: this is the seam.
                 self.state = State::Seeking;
-                self.arm(now, self.reply_wait());
+                self.timers.seek_until = Some(now + self.reply_wait());
             }
             State::Data => self.request(now),
             // This was the ZDATA we wait for. Only where control characters are escaped can stale
             // data look like a header; then it is left to the deadline.
-            State::Seeking if damage == Damage::Header && !self.options.escape_controls => {
+            State::Seeking if damage == Damage::Header && !self.escapes_controls => {
                 self.zrpos_open = self.zrpos_open.saturating_sub(1);
                 self.request(now);
             }

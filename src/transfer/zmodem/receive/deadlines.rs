@@ -26,14 +26,14 @@ impl Receive {
         if self.silent_tries > SILENT_TRIES_MAX {
             return self.give_up(now);
         }
+        // A terminal that echoes shows ZDLE so: the sender has let go of it.
+        if memchr::memmem::find(self.decoder.text(), b"*^XB0").is_some() {
+            return self.sender_gone();
+        }
         match self.state {
             State::Opening { .. } => self.remind_opening(now),
-            State::Seeking => {
-                self.request(now);
-                self.be_patient(now);
-            }
             State::Data if self.is_ack_lost() => self.acknowledge(now),
-            State::Data => self.request(now),
+            State::Seeking | State::Data => self.request_patiently(now),
             State::Closing if self.tries >= CLOSING_TRIES_MAX => self.give_up(now),
             State::Closing => self.send_zrinit(now),
             State::Stopping if self.tries >= CLOSING_TRIES_MAX => self.give_up(now),
@@ -58,15 +58,26 @@ impl Receive {
         }
     }
 
-    /// While bytes run on, our ZRPOS is probably still behind them or they are ahead of its answer:
-    /// each further one would only make the sender go back again. So wait longer each time.
-    fn be_patient(&mut self, now: Instant) {
-        let base = self.reply_wait();
-        let quiet = self.timers.last_input.map_or(base, |at| now.saturating_duration_since(at));
-        if quiet < base / 2 && matches!(self.state, State::Seeking) {
-            self.stale_waits = (self.stale_waits + 1).min(STALE_DOUBLINGS_MAX);
-            self.arm(now, base * (1 << self.stale_waits));
+    /// Asks for the stream again, less and less often. While bytes run on, our ZRPOS is probably still
+    /// behind them, and in a silence (a modem's retrain) it is only stored up: each one that arrives
+    /// makes the sender go back once more.
+    fn request_patiently(&mut self, now: Instant) {
+        let is_flowing =
+            self.timers.last_input.is_some_and(|at| now.saturating_duration_since(at) < self.quiet_wait());
+        self.request(now);
+        if !matches!(self.state, State::Seeking) {
+            return; // given up
         }
+        let (doublings, longest) = if is_flowing {
+            self.stale_waits += 1;
+            (self.stale_waits, STALE_WAIT_MAX)
+        } else {
+            (self.silent_tries.saturating_sub(1), SILENT_WAIT_MAX)
+        };
+        let base = self.reply_wait();
+        let wait = base.saturating_mul(1 << doublings.min(DOUBLINGS_MAX)).min(longest.max(base));
+        self.timers.seek_until = Some(now + wait);
+        self.arm(now, wait);
     }
 
     /// Whether the sender stands still for want of our ZACK rather than for damage.
@@ -79,7 +90,7 @@ impl Receive {
     }
 
     /// Whether our last word was a ZACK and no good subpacket has come since.
-    fn is_ack_unanswered(&self) -> bool {
+    pub(super) fn is_ack_unanswered(&self) -> bool {
         self.last_header.is_some_and(|header| {
             header.kind == FrameType::Zack && u64::from(header.position()) == self.stream
         })
@@ -87,11 +98,19 @@ impl Receive {
 
     /// How long the stream may pause. Where the sender owes us a header or an answer it is shorter.
     pub(super) fn stream_wait(&self) -> Duration {
-        if self.decoder.is_in_frame() && !self.is_ack_unanswered() {
+        if self.decoder.may_hold_header() {
+            HELD_HEADER_WAIT
+        } else if self.decoder.is_in_frame() && !self.is_ack_unanswered() {
             self.options.silence
         } else {
-            self.reply_wait()
+            self.quiet_wait()
         }
+    }
+
+    /// How long the line may be quiet where the sender owes us something. While ZRPOS is on its way
+    /// to a sender that waits, the line is quiet for a round trip.
+    pub(super) fn quiet_wait(&self) -> Duration {
+        self.rtt() + QUIET_SLACK
     }
 
     /// Ends in vain, unless all that was wanted is here.
@@ -135,7 +154,11 @@ impl Receive {
 
     /// How long an answer may take.
     pub(super) fn reply_wait(&self) -> Duration {
-        self.options.rtt.min(RTT_MAX) * 2 + REPLY_SLACK
+        self.rtt() * 2 + REPLY_SLACK
+    }
+
+    pub(super) fn rtt(&self) -> Duration {
+        self.options.rtt.min(RTT_MAX)
     }
 
     pub(super) fn arm(&mut self, now: Instant, wait: Duration) {
@@ -150,12 +173,18 @@ impl Receive {
 
 /// What an answer takes beside the round trip: a busy host, a buffered modem.
 const REPLY_SLACK: Duration = Duration::from_secs(4);
+/// What a busy host may add to a round trip before it goes on.
+const QUIET_SLACK: Duration = Duration::from_millis(1_500);
+/// The pause behind what may be a ZNAK in the middle of a frame.
+const HELD_HEADER_WAIT: Duration = Duration::from_millis(700);
 /// A longer round trip is not believed.
 const RTT_MAX: Duration = Duration::from_secs(30);
 /// The wait for the first header is divided by this: we speak first at the second part's beginning.
 pub(super) const OPENING_TRIES: u32 = 3;
-/// Requests in a row that may be met with utter silence.
-const SILENT_TRIES_MAX: u32 = 4;
+/// Requests in a row that may be met with utter silence: a minute or more.
+const SILENT_TRIES_MAX: u32 = 5;
+/// The longest wait between two of them, unless an answer may take longer.
+const SILENT_WAIT_MAX: Duration = Duration::from_secs(15);
 /// Requests in a row without a single good subpacket. `sz` needs many of them to shorten its blocks
 /// to what a bad line can carry.
 pub(super) const TRIES_MAX: u32 = 40;
@@ -163,8 +192,10 @@ pub(super) const TRIES_MAX: u32 = 40;
 const CLOSING_TRIES_MAX: u32 = 3;
 /// Bytes between two frames of a stream that are more than a stray hit: a header was among them.
 pub(super) const STRAY_BYTES_MAX: u64 = 32;
-/// Doublings of the wait for an answer while stale bytes run on.
-const STALE_DOUBLINGS_MAX: u32 = 2;
+/// The longest wait between two requests while stale bytes run on.
+const STALE_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Doublings of the wait for an answer.
+const DOUBLINGS_MAX: u32 = 4;
 /// Line time without a new byte of the file, though the line is alive.
 pub(super) const PROGRESS_WAIT_MAX: Duration = Duration::from_secs(600);
 /// Frames and damaged frames in a row that bring nothing new.

@@ -70,7 +70,15 @@ impl Receive {
                 self.send(Header::with_position(FrameType::Zfin, 0));
                 self.arm(now, quiet);
             }
-            _ => self.farewell_over(),
+            State::Farewell(_) => self.farewell_over(),
+            State::Opening { .. }
+            | State::Seeking
+            | State::Data
+            | State::Closing
+            | State::Stopping
+            | State::Cancelling { .. }
+            | State::PeerCancelled { .. }
+            | State::Ended(_) => {}
         }
     }
 
@@ -81,7 +89,7 @@ impl Receive {
     }
 
     fn farewell_wait(&self) -> Duration {
-        self.options.rtt + FAREWELL_SLACK
+        self.rtt() + FAREWELL_SLACK
     }
 
     // Our cancel (section 8.4).
@@ -130,7 +138,7 @@ impl Receive {
     }
 
     fn cancel_quiet(&self) -> Duration {
-        self.options.rtt + CANCEL_QUIET
+        self.rtt() + CANCEL_QUIET
     }
 
     // The peer's cancel.

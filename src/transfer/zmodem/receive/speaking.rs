@@ -50,6 +50,7 @@ impl Receive {
         self.decoder.hunt();
         self.zrpos_open += 1;
         self.timers.last_zrpos = Some(now);
+        self.timers.seek_until = Some(now + self.reply_wait());
         self.ask(now, Header::with_position(FrameType::Zrpos, position));
     }
 
@@ -96,7 +97,10 @@ impl Receive {
 
     pub(super) fn send(&mut self, header: Header) {
         self.outbox.push_back(Step::Send(header.to_hex()));
-        self.last_header = Some(header);
+        // A ZNAK that is answered by a ZNAK is not worth another one.
+        if header.kind != FrameType::Znak {
+            self.last_header = Some(header);
+        }
     }
 
     /// The sender could not read our last header.
@@ -106,12 +110,13 @@ impl Receive {
                 self.zrpos_open = self.zrpos_open.saturating_sub(1);
                 self.request(now);
             }
-            State::Opening { .. } | State::Data | State::Closing | State::Stopping => {
-                match self.last_header {
-                    Some(header) => self.ask(now, header),
-                    None => self.greet(now),
-                }
-            }
+            State::Data if self.is_ack_unanswered() => self.acknowledge(now),
+            // Noise made it listen; now it waits for a word of ours, whatever we said last.
+            State::Data => self.request(now),
+            State::Opening { .. } | State::Closing | State::Stopping => match self.last_header {
+                Some(header) => self.ask(now, header),
+                None => self.greet(now),
+            },
             State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
             }
         }
@@ -127,9 +132,11 @@ impl Receive {
     /// The last words that were no frame.
     pub(super) fn said(&self) -> String {
         let text = self.decoder.text().trim_ascii();
-        let line = text.rsplit(|&byte| byte == b'\n' || byte == b'\r').next().unwrap_or_default();
-        // What sz says to start a receiver by hand.
-        if line.trim_ascii() == b"rz" { String::new() } else { printable(line.trim_ascii()) }
+        let line =
+            text.rsplit(|&byte| byte == b'\n' || byte == b'\r').next().unwrap_or_default().trim_ascii();
+        // Not the rest of a broken frame, nor what sz says to start a receiver by hand.
+        let is_text = std::str::from_utf8(line).is_ok_and(|line| !line.chars().any(char::is_control));
+        if is_text && line != b"rz" { printable(line) } else { String::new() }
     }
 }
 

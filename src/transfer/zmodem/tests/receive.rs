@@ -420,6 +420,76 @@ fn endless_frames_without_progress_come_to_an_end() {
     assert!(matches!(receive.poll_output(now), Output::Done(Err(ZmodemError::NoProgress { .. }))));
 }
 
+#[test]
+fn a_znak_brings_what_is_wanted_now() {
+    let now = epoch();
+    let znak = Header::with_position(FrameType::Znak, 0).to_hex();
+    let mut receive = Receive::new(options());
+    receive.handle_input(now, &Header::with_position(FrameType::Zrqinit, 0).to_hex());
+    let zrinit = sent(&mut receive, now);
+    receive.handle_input(now, b"**\x18B04damaged");
+    assert_eq!(sent(&mut receive, now), znak, "a damaged ZFILE");
+    receive.handle_input(now, &znak);
+    assert_eq!(sent(&mut receive, now), zrinit, "not a ZNAK for a ZNAK");
+    let mut receive = in_data(now);
+    receive.handle_input(now, &encode::subpacket(b"0123", SubpacketEnd::EndFrame, Encoding::Bin32, false));
+    outputs(&mut receive, now);
+    receive.handle_input(now, &znak);
+    assert_eq!(
+        sent(&mut receive, now),
+        Header::with_position(FrameType::Zrpos, 4).to_hex(),
+        "not the old one"
+    );
+}
+
+#[test]
+fn a_znak_in_the_middle_of_a_frame_is_noticed_by_the_pause_behind_it() {
+    let now = epoch();
+    for encoding in [Encoding::Bin16, Encoding::Bin32] {
+        let mut receive = in_data(now);
+        receive.handle_input(now, &encode::subpacket(b"0123", SubpacketEnd::Query, Encoding::Bin32, false));
+        receive.handle_input(now, &encode::header(&Header::with_position(FrameType::Znak, 0), encoding));
+        outputs(&mut receive, now);
+        let Output::Wait(Some(at)) = receive.poll_output(now) else { panic!() };
+        assert!(at - now < Duration::from_secs(1));
+        receive.handle_timeout(at);
+        assert_eq!(sent(&mut receive, at), Header::with_position(FrameType::Zrpos, 4).to_hex());
+    }
+}
+
+#[test]
+fn a_line_lost_behind_a_cancel_is_an_end_and_no_second_cancel() {
+    let now = epoch();
+    let mut receive = in_data(now);
+    receive.cancel();
+    receive.handle_hangup(now);
+    assert!(matches!(receive.poll_output(now), Output::Done(Err(ZmodemError::CarrierLost { .. }))));
+}
+
+#[test]
+fn a_terminal_that_shows_our_zdle_means_the_sender_is_gone() {
+    let now = epoch();
+    let mut receive = in_data(now);
+    receive.handle_input(now, &encode::subpacket(b"", SubpacketEnd::EndFrame, Encoding::Bin32, false));
+    receive.handle_input(now, b"**^XB0900000000a87c");
+    sent(&mut receive, now);
+    let Output::Wait(Some(at)) = receive.poll_output(now) else { panic!() };
+    receive.handle_timeout(at);
+    assert!(matches!(receive.poll_output(at), Output::Done(Err(ZmodemError::SenderGone { .. }))));
+}
+
+#[test]
+fn absurd_waits_are_cut_to_their_limits() {
+    let endless = ReceiveOptions {
+        rtt: Duration::MAX,
+        first_header: Duration::MAX,
+        silence: Duration::MAX,
+        ..ReceiveOptions::default()
+    };
+    let talk = converse(&mut Receive::new(endless), &mut Silent, LINE, 1, HOUR * 24);
+    assert!(matches!(talk.outcome, Some(Err(ZmodemError::Silent { .. }))), "{:?}", talk.outcome);
+}
+
 fn opening() -> Vec<u8> {
     let mut line = encode::header(&Header::with_position(FrameType::Zfile, 0), Encoding::Bin32);
     line.extend(encode::subpacket(b"f\0", SubpacketEnd::Wait, Encoding::Bin32, false));
@@ -444,8 +514,7 @@ fn at_end(now: Instant) -> Receive {
     receive
 }
 
-/// What the machine tells and sends now. Stops at anything else, which it does not take... so only
-/// for places where nothing else can come.
+/// What the machine tells and sends until it waits.
 fn outputs(receive: &mut Receive, now: Instant) -> (Vec<ZmodemEvent>, Vec<u8>) {
     let (mut events, mut bytes) = (Vec::new(), Vec::new());
     loop {

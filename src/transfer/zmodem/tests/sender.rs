@@ -258,6 +258,11 @@ impl Peer for Sender {
                     let znak = encode::header(&Header::with_position(FrameType::Znak, 0), self.encoding);
                     match self.state {
                         State::Waiting { .. } | State::AtEnd => self.queue.extend(znak),
+                        // As lrzsz: even between two subpackets of a frame.
+                        State::Streaming { open } => {
+                            self.queue.extend(znak);
+                            self.state = State::Waiting { open };
+                        }
                         State::Leaving => self.queue.extend(self.last.clone()),
                         _ => {}
                     }
