@@ -258,13 +258,14 @@ async fn by_zmodem(
     carrying.fetched.transfer = Some("zmodem");
     let sz = session.facts.zmodem_sender().unwrap_or("sz");
     let rtt = session.shell.round_trip() + BEYOND_ROUND_TRIP;
-    let options = ReceiveOptions { resume_at: store.part_end(), rtt, ..ReceiveOptions::default() };
+    let mut options = ReceiveOptions { resume_at: store.part_end(), rtt, ..ReceiveOptions::default() };
     let flags = options.sz_flags(session.rate());
     let command = format!("{sz} {flags} -- {}", carrying.location.word(&session.facts));
     let mut start = session.shell.start(&command, START_WAIT);
     if let Err(error) = session.drive(&mut start).await {
         return Err(session.failure(Stage::Transfer, &error));
     }
+    options.end_marker = Some(session.shell.end_mark());
     let mut receive = Receive::new(options);
     let outcome = session
         .carry(&mut receive, |watch, event| match event {

@@ -36,6 +36,7 @@ pub struct Link {
     leaving: bool,
     break_until: Option<Instant>,
     no_carrier_said: NoCarrierText,
+    unwritable: Option<(Instant, String)>,
     end: Option<LineEnd>,
     ended_at: Option<Instant>,
     /// Bytes received on this line, all of them.
@@ -62,6 +63,7 @@ impl Link {
             leaving: false,
             break_until: None,
             no_carrier_said: NoCarrierText::default(),
+            unwritable: None,
             end: None,
             ended_at: None,
             bytes_down: 0,
@@ -148,7 +150,7 @@ impl Link {
                     match machine.poll_output(now) {
                         Output::Transmit(transmit) => {
                             self.transcript.sent(wall_now(), &transmit);
-                            if self.end.is_none() {
+                            if self.end.is_none() && self.unwritable.is_none() {
                                 self.queue.extend_from_slice(&transmit.bytes);
                             }
                         }
@@ -233,7 +235,7 @@ impl Link {
             Moved::In(Ok(count)) => self.take_in(&buffer[..count]),
             Moved::In(Err(error)) => self.port_gone(error.to_string()),
             Moved::Out(Ok(count)) => self.account_for_sent(count),
-            Moved::Out(Err(error)) => self.port_gone(error.to_string()),
+            Moved::Out(Err(error)) => self.write_failed(&error),
             Moved::Nothing => return false,
         }
         true
@@ -285,6 +287,14 @@ impl Link {
         self.ended(LineEnd::CarrierLost);
     }
 
+    /// What the other end said last may still be there to be read: end of file ends the line, or a
+    /// second without it.
+    fn write_failed(&mut self, error: &std::io::Error) {
+        self.queue.clear();
+        self.sent_until = None;
+        self.unwritable.get_or_insert_with(|| (wall_now(), error.to_string()));
+    }
+
     fn end_of_file(&mut self) {
         let why = self.line.why_ended().unwrap_or_else(|| "end of file".to_owned());
         self.port_gone(why);
@@ -313,7 +323,11 @@ impl Link {
         if self.queue.is_empty() {
             self.last_accepted = Some(now);
         }
-        if stalled {
+        if let Some((since, why)) = &self.unwritable
+            && now.saturating_duration_since(*since) > READABLE_AFTER_WRITE_ERROR
+        {
+            self.port_gone(why.clone());
+        } else if stalled {
             self.port_gone("it has taken no byte for 30 s".to_owned());
         } else if self.watch_carrier {
             let quiet = if self.leaving { NO_CARRIER_QUIET_LEAVING } else { NO_CARRIER_QUIET };
@@ -463,6 +477,8 @@ const CARRIER_POLL: Duration = Duration::from_millis(200);
 const UNSENT_MAX: Duration = Duration::from_millis(900);
 /// A line that takes no byte for so long is dead (flow control held for ever).
 const SEND_STALL_MAX: Duration = Duration::from_secs(30);
+/// How long after a failed write the rest may be read.
+const READABLE_AFTER_WRITE_ERROR: Duration = Duration::from_secs(1);
 /// Bytes read at once.
 const READ_CHUNK: usize = 16 * 1024;
 /// Bytes held for a machine that takes none: beyond it the line's own flow control holds the host.

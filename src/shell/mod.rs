@@ -78,6 +78,12 @@ impl Shell {
         Start::new(self.channel, seq, command, deadline)
     }
 
+    /// How the reply begins that follows when the command that was started has ended: a receiver that
+    /// sees it knows that the sender is gone.
+    pub fn end_mark(&self) -> Vec<u8> {
+        format!("~{}{} 1/", self.channel.nonce, self.seq).into_bytes()
+    }
+
     /// Waits for the end of the command that was started, whatever it left on the line.
     pub fn finish(&mut self, deadline: Duration) -> Finish {
         Finish::new(self.channel, self.seq, deadline)
