@@ -110,7 +110,7 @@ pub enum TransferChoice {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file is not there.
-    #[error("there is no configuration at {0}")]
+    #[error("there is no configuration at {0}; `mailcall demo` shows a call without one")]
     Missing(PathBuf),
     /// The file is there and cannot be read.
     #[error("cannot read {path}: {error}")]
