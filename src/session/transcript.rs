@@ -22,9 +22,6 @@ pub struct Transcript {
     payload: Option<(u64, u64)>,
 }
 
-/// Takes the dialogue's lines.
-pub type Sink = Box<dyn FnMut(&str) + Send>;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
     Sent,
