@@ -110,7 +110,7 @@ pub enum TransferChoice {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file is not there.
-    #[error("there is no configuration at {0}")]
+    #[error("there is no configuration at {0}; `mailcall demo` shows a call without one")]
     Missing(PathBuf),
     /// The file is there and cannot be read.
     #[error("cannot read {path}: {error}")]
@@ -265,7 +265,7 @@ impl OneOrMore {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "{ maildir = \"~/Mail/home\" } or { mbox = \"~/mail/home\" }")]
 struct DeliverToml {
     maildir: Option<String>,
     mbox: Option<String>,
@@ -445,10 +445,20 @@ fn has_control(text: &str) -> bool {
     text.chars().any(char::is_control)
 }
 
-/// The parser's message on one line, with its back-quotes kept.
+/// The parser's message on one line, in the words of a file and not of a program.
 fn tidy(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
+    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    PARSER_WORDS.iter().fold(line, |line, (theirs, ours)| line.replace(theirs, ours))
 }
+
+const PARSER_WORDS: [(&str, &str); 6] = [
+    ("unknown field", "unknown key"),
+    ("missing field", "there is no"),
+    ("unknown variant", "unknown value"),
+    ("expected u32", "expected a whole number, not in quotes"),
+    ("expected a sequence", "expected a list: [\"program\", \"argument\"]"),
+    ("expected a boolean", "expected true or false"),
+];
 
 /// Bits a second when the line does not say: what every modem since V.34 takes.
 const SPEED_DEFAULT: u32 = 57_600;
@@ -525,6 +535,40 @@ transfer = "text"
             let message = refused(&text);
             assert!(message.starts_with(&format!("config.toml:{line}: ")), "{message}");
             assert!(message.contains(says), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_stands_in_the_file_is_refused_and_not_shown() {
+        let source = "{ command = [\"pass\", \"show\", \"home\"] }";
+        for bad in [
+            "\"hunter2\"",
+            "{ plain = \"hunter2\" }",
+            "{ hunter2 = 1 }",
+            "{ env = \"A\", file = \"hunter2\" }",
+            "{ command = \"hunter2\" }",
+            "{ command = [\"hunter2\", 1] }",
+            "[\"hunter2\"]",
+            "{ }",
+        ] {
+            let message = refused(&GOOD.replace(source, bad));
+            assert!(message.starts_with("config.toml:17: "), "{message}");
+            assert!(message.contains("env =") && !message.contains("hunter2"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_told_in_the_file_s_words() {
+        let cases = [
+            ("speed = 57600", "speed = \"fast\"", "a whole number"),
+            ("command = [\"ssh\", \"-tt\", \"host\"]", "command = \"ssh host\"", "a list"),
+            ("deliver = { maildir = \"/tmp/Mail\" }", "deliver = \"/tmp/Mail\"", "{ maildir ="),
+            ("phone = \"+1 555 1212\"", "phone = 5551212", "a text or a list of texts"),
+            ("keep = true", "keep = \"yes\"", "true or false"),
+        ];
+        for (good, bad, says) in cases {
+            let message = refused(&GOOD.replace(good, bad));
+            assert!(message.contains(says) && !message.contains("struct"), "{message}");
         }
     }
 

@@ -741,7 +741,7 @@ fn real_mailboxes() -> Vec<(PathBuf, usize)> {
         .filter(|(path, _)| path.is_file())
         .collect();
     if found.is_empty() {
-        println!("SKIPPED: no real mail in {}", folder.display());
+        println!("SKIPPED (optional): no real mail in {}", folder.display());
     }
     found
 }

@@ -31,6 +31,15 @@ impl Location {
         }
     }
 
+    /// For people: with what the host calls `$MAIL`, made harmless to print.
+    pub fn shown(&self, facts: &HostFacts) -> String {
+        match (self, &facts.mail) {
+            (Self::Path(path), _) => path.clone(),
+            (Self::Default, Some(mail)) => format!("{} ($MAIL)", mail.escape_ascii()),
+            (Self::Default, None) => "in /var/mail or /var/spool/mail".to_owned(),
+        }
+    }
+
     /// One word of sh that names the file, on a host with these facts.
     pub fn word(&self, facts: &HostFacts) -> String {
         match (self, &facts.mail) {

@@ -19,7 +19,7 @@ use crate::sim::wire::LineQuality;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Everything happens in one new folder, which is named at the end.")]
 pub(super) struct Args {
-    /// Put the mail into this new folder [default: mailcall-demo in the temporary folder]
+    /// Put the mail into this new folder [default: mailcall-demo-N in the temporary folder]
     #[arg(long, value_name = "DIR")]
     into: Option<PathBuf>,
 }
@@ -53,11 +53,11 @@ async fn demo(global: &Global, args: &Args) -> Result<Ending, Failure> {
     .map_err(cannot)?;
     let tell = |text: &str| {
         if !global.json && !global.quiet {
-            println!("{text}");
+            println!("{}", super::wrapped(text));
         }
     };
     tell(&format!(
-        "A simulated modem is on {}, with a {LINE_RATE} bit/s line and a host behind it: a login prompt\n\
+        "A simulated modem is on {}, with a {LINE_RATE} bit/s line and a host behind it: a login prompt \
          and a real /bin/sh that has nothing of mailcall installed. Calling it now.\n",
         sim.device().display()
     ));
@@ -89,17 +89,18 @@ async fn demo(global: &Global, args: &Args) -> Result<Ending, Failure> {
     tell(&format!("\n{}", told.sentence()));
     let seconds = report.call_time.as_secs_f64();
     tell(&format!(
-        "\nWhat happened: the modem was dialled ({}), mary logged in, the login shell became a quiet sh,\n\
-         the host proved what its mailbox holds, {} bytes of mail were carried {} and proven once more,\n\
-         each message was put on disk, and the modem was hung up. {seconds:.0} s of line time.\n\n\
-         The mail is in {mail}, a Maildir that any mail reader opens: mutt -f {mail}\n\n\
+        "\nWhat happened: the modem was dialled ({}), mary logged in, the login shell became a quiet sh, \
+         the host proved what its mailbox holds, {} bytes of mail were carried{} and proven once more, \
+         each message was put on disk, and the modem was hung up. The call took {seconds:.0} s.\n\n\
+         The mail is in a Maildir, which any mail reader opens:\n\
+         \x20 mutt -f {mail}\n\n\
          What to do next:\n\
-         \x20 mailcall demo -v                the same with the dialogue shown\n\
-         \x20 mailcall sim --help             a modem to try things on: slow, noisy, cut off\n\
-         \x20 docs/configuration.md           to call your own host",
+         \x20 mailcall demo -v        the same with the dialogue shown\n\
+         \x20 mailcall sim --help     a modem to try things on: slow, noisy, cut off\n\
+         \x20 docs/configuration.md   to call your own host",
         report.connect.as_deref().unwrap_or("no CONNECT"),
         fetched.bytes_mail,
-        fetched.transfer.map_or_else(String::new, |transfer| format!("by {transfer}")),
+        super::report::carried(fetched.transfer),
         mail = into.join("Mail").display(),
     ));
     Ok(Ending::Done)

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use crate::session::Ending;
+use crate::session::{Ending, Failure, Stage};
 
 /// The exit code of an end, as mailers use them.
 pub fn code(ending: Ending) -> u8 {
@@ -32,35 +32,55 @@ pub fn code(ending: Ending) -> u8 {
     }
 }
 
-/// What to do next, in a sentence; `None` where the message says it all.
-pub fn advice(ending: Ending) -> Option<&'static str> {
-    match ending {
-        Ending::Done | Ending::Usage | Ending::Bug => None,
-        Ending::BadData => Some("look at the file on the host: is it the mailbox you meant?"),
-        Ending::NoSuchPort => Some("check the cable and `device` in the configuration (ls /dev/tty*)"),
-        Ending::ModemSilent => {
-            Some("check that the modem is on and cabled, and `speed` in the configuration")
+/// What to do next, in a sentence; `None` where the message says it already. A message knows its
+/// particulars and says what mends them; what holds for every end of its kind is said here.
+pub fn advice(failure: &Failure) -> Option<&'static str> {
+    let carrying = matches!(failure.stage, Stage::Transfer | Stage::Delivery);
+    match failure.ending {
+        Ending::BadData if failure.stage != Stage::Preparing => {
+            Some("check `mailbox` in the account: is it the file you meant?")
         }
-        Ending::LocalDisk => Some("make room or mend the permissions, then fetch again; nothing is lost"),
+        Ending::ModemSilent => Some("a line that is connected already needs modem = \"none\""),
+        Ending::LocalDisk if failure.stage != Stage::Preparing => {
+            Some("nothing is lost: mend it, then fetch again")
+        }
         Ending::Busy | Ending::NoAnswer | Ending::NoCarrier | Ending::Delayed => Some("try again later"),
-        Ending::NoDialtone => Some("check the phone cable between modem and wall"),
-        Ending::Voice | Ending::Fax => Some("check the number before it is dialled again"),
-        Ending::CarrierLost => Some("fetch again: it goes on where it stopped"),
-        Ending::PortLocked => Some("wait until the other program is done with the port"),
-        Ending::LoginTimeout => Some("see what the host says with -v"),
-        Ending::MailboxLocked => Some("try again when the other program is done"),
-        Ending::Interrupted => Some("what had arrived is kept; fetch again to go on"),
-        Ending::PeerMisbehaved => Some("see what was said with -v"),
-        Ending::TransferFailed => Some("fetch again; transfer = \"text\" stands the worst lines"),
-        Ending::HostLacks => Some("leave `transfer` out of the account: then what the host has is used"),
-        Ending::LoginRefused => {
-            Some("check `user` and the password's source; it is not tried again by itself")
+        Ending::CarrierLost if carrying => Some("fetch again: it goes on where it stopped"),
+        Ending::CarrierLost => Some("call again; -v shows what was said"),
+        Ending::LoginTimeout | Ending::PeerMisbehaved => Some("-v shows what was said"),
+        Ending::MailboxLocked if carrying => Some("try again when that program is done"),
+        Ending::Interrupted | Ending::TransferFailed if carrying => {
+            Some("what had arrived is kept: fetch again to go on")
         }
-        Ending::LoginExpired => Some("log in by hand once and set a new password"),
-        Ending::Blacklisted => Some("the modem refuses this number now: reset it, and check the number"),
-        Ending::NoPermission => Some("ask the host's keeper for the right to read the mailbox"),
-        Ending::Config => Some("docs/configuration.md has a commented example"),
+        Ending::HostLacks if carrying => {
+            Some("leave `transfer` out of the account: then what the host has is used")
+        }
+        Ending::LoginRefused => Some("it is never tried again by itself: hosts lock accounts"),
+        Ending::NoPermission if failure.stage != Stage::Opening => {
+            Some("ask the host's keeper for the right to read it, or set `mailbox` to another file")
+        }
+        Ending::Config if failure.stage == Stage::Preparing => {
+            Some("docs/configuration.md explains every key and has an example")
+        }
         Ending::NoMailbox => Some("set `mailbox` in the account to the path on the host"),
+        Ending::Done
+        | Ending::Usage
+        | Ending::BadData
+        | Ending::NoSuchPort
+        | Ending::Bug
+        | Ending::LocalDisk
+        | Ending::NoDialtone
+        | Ending::Voice
+        | Ending::Fax
+        | Ending::PortLocked
+        | Ending::MailboxLocked
+        | Ending::Interrupted
+        | Ending::TransferFailed
+        | Ending::HostLacks
+        | Ending::LoginExpired
+        | Ending::Blacklisted
+        | Ending::NoPermission
+        | Ending::Config => None,
     }
 }
 

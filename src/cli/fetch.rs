@@ -47,7 +47,7 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
             Ok(_) if global.json || global.quiet => {}
             Ok(_) => println!("{}", told.sentence()),
             Err(failure) => {
-                tell(&failure);
+                tell(Some(name), &failure);
                 // The first failure decides the exit code; the other accounts are fetched all the same.
                 if worst == Ending::Done {
                     worst = failure.ending;
@@ -119,7 +119,7 @@ fn ask_password(account: &AccountConfig, name: &str) -> Result<Option<Secret>, F
         Ok(text) => Ok(Some(Secret::new(text))),
         Err(error) => {
             let message = format!(
-                "no password for account {name:?}, and nobody to ask ({error}): add \
+                "no password for account {name:?}, and no terminal to ask on ({error}): add \
                  password = {{ command = [..] }}, {{ env = \"..\" }} or {{ file = \"..\" }}"
             );
             Err(Failure::new(Ending::Config, Stage::Preparing, message))

@@ -31,6 +31,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Global {
     /// Configuration file [default: ~/.config/mailcall/config.toml]
     ///
@@ -95,16 +96,17 @@ pub fn main() -> ExitCode {
     match ran {
         Ok(ending) => exit::exit(ending),
         Err(failure) => {
-            tell(&failure);
+            tell(None, &failure);
             exit::exit(failure.ending)
         }
     }
 }
 
-/// Says what happened, where, and what to do.
-fn tell(failure: &Failure) {
-    eprintln!("mailcall: {failure}");
-    if let Some(advice) = exit::advice(failure.ending) {
+/// Says what happened, to which account and where, and what to do.
+fn tell(account: Option<&str>, failure: &Failure) {
+    let account = account.map(|account| format!("{account}: ")).unwrap_or_default();
+    eprintln!("mailcall: {account}{failure}");
+    if let Some(advice) = exit::advice(failure) {
         eprintln!("          {advice}");
     }
 }
@@ -139,15 +141,38 @@ fn accounts_of(config: &Config, named: &[String]) -> Result<Vec<String>, Failure
     }
     match (named, config.accounts.keys().collect::<Vec<_>>().as_slice()) {
         ([], []) => {
-            Err(Failure::new(Ending::Config, Stage::Preparing, "the configuration has no [account.NAME]"))
+            let message = "the configuration has no account: add [account.NAME]";
+            Err(Failure::new(Ending::Config, Stage::Preparing, message))
         }
         ([], [only]) => Ok(vec![(*only).clone()]),
         ([], several) => {
             let names = several.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
-            Err(Failure::new(Ending::Config, Stage::Preparing, format!("which account? there are {names}")))
+            Err(Failure::new(Ending::Usage, Stage::Preparing, format!("name an account: there are {names}")))
         }
         (named, _) => Ok(named.to_vec()),
     }
+}
+
+/// A text for people, wrapped at blanks to the terminal's width; its own line ends stay.
+fn wrapped(text: &str) -> String {
+    let width = columns().min(COLUMNS_DEFAULT);
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let mut full = String::new();
+        // What is indented is a table of ours, and narrow enough.
+        let words = if line.starts_with(' ') { vec![line] } else { line.split(' ').collect() };
+        for word in words {
+            if !full.is_empty() && full.chars().count() + 1 + word.chars().count() > width {
+                lines.push(std::mem::take(&mut full));
+            }
+            if !full.is_empty() {
+                full.push(' ');
+            }
+            full.push_str(word);
+        }
+        lines.push(full);
+    }
+    lines.join("\n")
 }
 
 /// How wide the terminal is; what is piped on is made for one of the usual width.
@@ -163,8 +188,9 @@ const AFTER_HELP: &str = "\
 Try it without a modem:  mailcall demo
 Configuration:           docs/configuration.md
 Exit codes:              0 done, 64 usage, 65 bad data, 69 no such port or
-                         modem silent, 74 local disk, 75 try again later,
-                         76 host misbehaved, 77 refused, 78 configuration";
+                         modem silent, 70 a bug, 74 local disk,
+                         75 try again later, 76 host misbehaved, 77 refused,
+                         78 configuration";
 
 /// Columns of a terminal that does not say how wide it is.
 const COLUMNS_DEFAULT: usize = 80;

@@ -14,7 +14,7 @@ pub(super) struct Report {
     /// What went wrong, in words; null when nothing did.
     error: Option<String>,
     messages_new: u64,
-    /// Bytes of a message that was still being written on the host.
+    /// 1 if a message was still being written on the host and waits for the next call.
     messages_left: u64,
     bytes_mail: u64,
     bytes_down: u64,
@@ -24,6 +24,15 @@ pub(super) struct Report {
     connect: Option<String>,
     transfer: Option<&'static str>,
     retries: u64,
+}
+
+/// How the mail came, as words behind a number of messages.
+pub(super) fn carried(transfer: Option<&str>) -> &'static str {
+    match transfer {
+        Some("zmodem") => " by ZMODEM",
+        Some(_) => " as text",
+        None => "",
+    }
 }
 
 /// The warning that costs money when it is missed.
@@ -67,7 +76,7 @@ impl Report {
             1 => format!("1 new message ({} bytes)", self.bytes_mail),
             many => format!("{many} new messages ({} bytes)", self.bytes_mail),
         };
-        let by = self.transfer.map(|transfer| format!(" by {transfer}")).unwrap_or_default();
+        let by = carried(self.transfer);
         let mended = match self.retries {
             0 => String::new(),
             1 => ", 1 damaged piece carried again".to_owned(),
@@ -79,7 +88,7 @@ impl Report {
             ""
         };
         format!(
-            "{}: {messages}{by}; call {:.1} s, {} bytes down, {} up{mended}{left}",
+            "{}: {messages}{by}; {:.1} s on the line, {} bytes down, {} up{mended}{left}",
             self.account, self.call_seconds, self.bytes_down, self.bytes_up
         )
     }

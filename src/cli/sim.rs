@@ -136,12 +136,9 @@ fn host(args: &Args, home: &Path) -> Result<Host, Failure> {
 /// What to do with it, in lines that can be pasted.
 fn told(args: &Args, device: &Path) -> String {
     let who = if args.host.is_some() {
-        "user     = \"...\"                    # a user of this system".to_owned()
+        "user     = \"...\"   # a user of this system; the password is asked for".to_owned()
     } else {
-        format!(
-            "user     = \"{}\"                   # password: {}\npassword = {{ command = [\"echo\", \"{}\"] }}",
-            args.user, args.password, args.password
-        )
+        format!("user     = {:?}\npassword = {{ command = [\"echo\", {:?}] }}", args.user, args.password)
     };
     format!(
         "A modem is on {device}. To call it, put this into a file sim.toml:\n\n\

@@ -2,19 +2,14 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
 use super::{ConfigError, expand_home};
 use crate::secret::Secret;
 
 /// A source of a password, never the password itself.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(
-    rename_all = "lowercase",
-    deny_unknown_fields,
-    expecting = "expected { command = [..] }, { env = \"..\" } \
-or { file = \"..\" }; the password itself does not belong in this file"
-)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PasswordSource {
     /// The first line that a command prints.
     Command(Vec<String>),
@@ -24,6 +19,28 @@ pub enum PasswordSource {
     File(String),
     /// The desktop's keyring.
     Keyring(String),
+}
+
+/// Written by hand: a derived error quotes what stands there, and that may be the password itself.
+impl<'de> Deserialize<'de> for PasswordSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let refused = || D::Error::custom(EXPECTED);
+        let toml::Value::Table(table) = toml::Value::deserialize(deserializer)? else {
+            return Err(refused());
+        };
+        let mut entries = table.into_iter();
+        let (Some((key, value)), None) = (entries.next(), entries.next()) else { return Err(refused()) };
+        match (key.as_str(), value) {
+            ("command", toml::Value::Array(words)) => {
+                let word = |word: toml::Value| word.as_str().map(str::to_owned);
+                words.into_iter().map(word).collect::<Option<_>>().map(Self::Command).ok_or_else(refused)
+            }
+            ("env", toml::Value::String(name)) => Ok(Self::Env(name)),
+            ("file", toml::Value::String(path)) => Ok(Self::File(path)),
+            ("keyring", toml::Value::String(entry)) => Ok(Self::Keyring(entry)),
+            (_, _) => Err(refused()),
+        }
+    }
 }
 
 impl PasswordSource {
@@ -87,6 +104,10 @@ fn first_line(text: String) -> Option<Secret> {
     let line = text.lines().next().filter(|line| !line.is_empty())?;
     Some(Secret::new(line.to_owned()))
 }
+
+/// What may stand behind `password =`.
+const EXPECTED: &str = "`password` is one of { command = [\"pass\", \"show\", \"home\"] }, { env = \"NAME\" } and \
+                        { file = \"path\" }; the password itself does not belong in this file";
 
 #[cfg(test)]
 mod tests {

@@ -106,7 +106,7 @@ impl std::fmt::Display for Stage {
 
 /// A call that did not do all it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{stage}: {message}")]
+#[error("{}{message}", place(*stage))]
 pub struct Failure {
     /// What kind of end.
     pub ending: Ending,
@@ -114,6 +114,11 @@ pub struct Failure {
     pub stage: Stage,
     /// What happened, in one or two sentences.
     pub message: String,
+}
+
+/// Where it happened, in front of what happened. Before the call there is no place to name.
+fn place(stage: Stage) -> String {
+    if stage == Stage::Preparing { String::new() } else { format!("{stage}: ") }
 }
 
 impl Failure {

@@ -115,7 +115,7 @@ async fn survey(
         .run(&Survey::command(&location.word(&session.facts), tools, &lengths), Stage::Survey, part_end)
         .await?;
     let disk = |error: StoreError| store_failure(Stage::Survey, &error);
-    let (size, proofs) = there(&reply.bytes, location)?.unwrap_or_default();
+    let (size, proofs) = there(&reply.bytes, &location.shown(&session.facts))?.unwrap_or_default();
     let proven = |length, ours: &PrefixDigest| length == 0 || is_proven(&proofs, length, ours, tools.digest);
     let whole_part = proven(part_end, store.part_digest());
     if !whole_part && part_end > known {
@@ -134,16 +134,17 @@ async fn survey(
 }
 
 /// The mailbox's size and proofs from a survey's reply; `None` when there is no mail yet.
-pub(super) fn there(reply: &[u8], location: &Location) -> Result<Option<(u64, Vec<Proof>)>, Failure> {
-    let key = location.key();
+pub(super) fn there(reply: &[u8], mailbox: &str) -> Result<Option<(u64, Vec<Proof>)>, Failure> {
     let (ending, message) = match Survey::parse(reply) {
         Some(Survey::There { size, proofs, .. }) => return Ok(Some((size, proofs))),
         Some(Survey::Empty) => return Ok(None),
         Some(Survey::NoFolder) => {
-            (Ending::NoMailbox, format!("the host has no mailbox {key}, nor its folder"))
+            (Ending::NoMailbox, format!("the host has no mailbox {mailbox}, nor its folder"))
         }
-        Some(Survey::NotAFile) => (Ending::NoMailbox, format!("{key} on the host is not a file")),
-        Some(Survey::NoPermission) => (Ending::NoPermission, format!("the host does not let us read {key}")),
+        Some(Survey::NotAFile) => (Ending::NoMailbox, format!("{mailbox} on the host is not a file")),
+        Some(Survey::NoPermission) => {
+            (Ending::NoPermission, format!("the host does not let us read {mailbox}"))
+        }
         None => {
             let shown = reply[..reply.len().min(SHOWN_MAX)].escape_ascii().to_string();
             (Ending::PeerMisbehaved, format!("the survey of the mailbox was answered with \"{shown}\""))

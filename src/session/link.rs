@@ -214,11 +214,14 @@ impl Link {
         let mut timer = pin!(sleep_until(wake));
         let mut buffer = [0; READ_CHUNK];
         let moved = poll_fn(|context| {
-            let mut read = ReadBuf::new(&mut buffer);
-            match Pin::new(&mut self.line).poll_read(context, &mut read) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Moved::In(Ok(read.filled().len()))),
-                Poll::Ready(Err(error)) => return Poll::Ready(Moved::In(Err(error))),
-                Poll::Pending => {}
+            // What no machine takes stays on the line, and the line's flow control holds the host.
+            if self.input.len() < INPUT_MAX {
+                let mut read = ReadBuf::new(&mut buffer);
+                match Pin::new(&mut self.line).poll_read(context, &mut read) {
+                    Poll::Ready(Ok(())) => return Poll::Ready(Moved::In(Ok(read.filled().len()))),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Moved::In(Err(error))),
+                    Poll::Pending => {}
+                }
             }
             if can_write {
                 let chunk = self.queue.len().min(self.chunk_max());
@@ -379,7 +382,7 @@ impl Link {
             let may_write = self.may_write_at(now);
             let wake = if may_write > now { may_write } else { now + CARRIER_POLL };
             self.ready(may_write <= now, wake).await;
-            if self.input.len() > INPUT_MAX {
+            if self.input.len() >= INPUT_MAX {
                 break; // a host that floods us: the next machine decides
             }
         }

@@ -22,7 +22,7 @@ pub async fn list(
     store: &Store,
     location: &Location,
 ) -> Result<Vec<Listed>, Failure> {
-    session.tell(Progress::Stage(Stage::Survey, String::new()));
+    session.tell(Progress::Stage(Stage::Survey, "listing the mailbox".to_owned()));
     if !session.facts.has(Tool::Awk) {
         let message = "the host has no awk to list the mailbox with; fetch works without it";
         return Err(Failure::new(Ending::HostLacks, Stage::Survey, message));
@@ -33,7 +33,9 @@ pub async fn list(
     let reply = session
         .run(&Survey::command(&location.word(&session.facts), tools, &lengths), Stage::Survey, known)
         .await?;
-    let Some((size, proofs)) = super::fetch::there(&reply.bytes, location)? else { return Ok(Vec::new()) };
+    let Some((size, proofs)) = super::fetch::there(&reply.bytes, &location.shown(&session.facts))? else {
+        return Ok(Vec::new());
+    };
     let unchanged = known > 0 && super::fetch::is_proven(&proofs, known, store.known_digest(), tools.digest);
     let reply = session.run(&index::command(&location.word(&session.facts)), Stage::Survey, size).await?;
     if reply.status != 0 {

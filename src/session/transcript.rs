@@ -144,7 +144,7 @@ impl Transcript {
             return;
         }
         let at = self.pending_since;
-        let line = format!("{} {} {}", stamp(at), arrow(direction), text.escape_ascii());
+        let line = format!("{} {} {}", stamp(at), arrow(direction), shown(&text));
         if let Some(sink) = &mut self.sink {
             sink(&line);
         }
@@ -175,6 +175,18 @@ fn arrow(direction: Direction) -> char {
 
 fn stamp(at: Duration) -> String {
     format!("{:8.3}", at.as_secs_f64())
+}
+
+/// Control characters and what is not ASCII are escaped; quotes, which scripts are full of, are not.
+fn shown(text: &[u8]) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for &byte in text {
+        match byte {
+            b'"' | b'\'' => shown.push(char::from(byte)),
+            _ => shown.extend(std::ascii::escape_default(byte).map(char::from)),
+        }
+    }
+    shown
 }
 
 fn mask(text: &[u8], secret: &[u8]) -> Vec<u8> {

@@ -93,7 +93,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// There is no message of this number.
-    #[error("there is no message {number}; the newest is {newest}")]
+    #[error("there is no message {number}; {}", numbered(*newest))]
     NoSuchMessage {
         /// The number asked for.
         number: usize,
@@ -128,6 +128,14 @@ pub(super) trait DiskContext<T> {
 impl<T> DiskContext<T> for io::Result<T> {
     fn at(self, doing: &'static str, path: &Path) -> Result<T, StoreError> {
         self.map_err(|cause| StoreError::Disk { doing, path: path.to_owned(), cause })
+    }
+}
+
+fn numbered(newest: usize) -> String {
+    if newest == 0 {
+        "none was fetched yet".to_owned()
+    } else {
+        format!("they are numbered from 1 to {newest}")
     }
 }
 
