@@ -3,6 +3,7 @@
 //! However the work ends (done, failed, a signal, a panic), the way out is the same: the shell is
 //! left, and a modem that was dialled is brought on-hook and asked whether it is.
 
+use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
@@ -136,12 +137,20 @@ pub async fn call<T>(
         Err(failure) => return (Err(failure), report),
     };
     let mut carrier_since = profile.is_none().then(now);
+    // A call that is broken off says where it was.
+    let stage = Cell::new(Stage::Opening);
     let went = {
+        let mut noting = |progress: Progress| {
+            if let Progress::Stage(begun, _) = &progress {
+                stage.set(*begun);
+            }
+            watch(progress);
+        };
         let going = to_the_shell_and_back(
             plan,
             profile.as_ref(),
             &mut link,
-            watch,
+            &mut noting,
             &mut report,
             &mut carrier_since,
             work,
@@ -149,8 +158,8 @@ pub async fn call<T>(
         // A panic must not leave the modem off-hook: it ends the call as any failure does.
         let going = AssertUnwindSafe(going).catch_unwind();
         tokio::select! {
-            went = going => went.unwrap_or_else(|panic| Err(Failure::new(Ending::Bug, Stage::Transfer, what_panicked(&*panic)))),
-            signal = interrupted() => Err(Failure::new(Ending::Interrupted, Stage::HangingUp, format!("ended by {signal}"))),
+            went = going => went.unwrap_or_else(|panic| Err(Failure::new(Ending::Bug, stage.get(), what_panicked(&*panic)))),
+            signal = interrupted() => Err(Failure::new(Ending::Interrupted, stage.get(), format!("ended by {signal}"))),
         }
     };
     if let Some(profile) = &profile {
