@@ -21,6 +21,16 @@ fn host(mailbox: &[u8], args: &[&str]) -> (Sim, PathBuf, tempfile::TempDir) {
     (Sim::start(&all), path, dir)
 }
 
+/// Reads what a running program says until `text` has come.
+fn read_until(said: &mut impl Read, text: &str) {
+    let mut heard = Vec::new();
+    while !String::from_utf8_lossy(&heard).contains(text) {
+        let mut byte = [0];
+        assert_eq!(said.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&heard));
+        heard.push(byte[0]);
+    }
+}
+
 fn append(path: &Path, bytes: &[u8]) {
     std::fs::OpenOptions::new().append(true).open(path).unwrap().write_all(bytes).unwrap();
 }
@@ -176,18 +186,14 @@ fn a_signal_in_mid_transfer_hangs_up_and_keeps_the_part() {
         let mailbox = sample();
         let (sim, path, _dir) = host(&mailbox, &["--bps", "19200"]);
         let home = Home::new(&sim.device, "mary", &path, "");
-        let mut child =
-            home.command(&["fetch", "home"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = home.command(&["fetch", "home"]).stderr(Stdio::piped()).spawn().unwrap();
         let mut err = child.stderr.take().unwrap();
-        let mut said = Vec::new();
-        while !String::from_utf8_lossy(&said).contains(" bytes\n") {
-            let mut byte = [0];
-            assert_eq!(err.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&said));
-            said.push(byte[0]);
-        }
+        read_until(&mut err, " bytes\n");
         kill(nix::unistd::Pid::from_raw(child.id() as i32), signal).unwrap();
-        std::io::copy(&mut err, &mut std::io::sink()).unwrap();
+        let mut last = String::new();
+        err.read_to_string(&mut last).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(75), "after {signal}");
+        assert!(last.contains("mailcall: carrying the mail: ended by"), "{last}");
         sim.on_hook_after(1);
         let rest = home.fetch();
         rest.ended(0, "done");
@@ -263,6 +269,63 @@ fn a_mailbox_rewritten_between_calls_loses_and_doubles_nothing() {
     ran.ended(0, "done");
     assert_eq!(ran.number("messages_new"), 1, "{}", ran.err);
     assert_eq!(home.mail().len(), messages(&mailbox).len() + 1);
+}
+
+#[test]
+fn a_mailbox_rewritten_during_the_transfer_makes_no_torn_message() {
+    for transfer in ["zmodem", "text"] {
+        let mailbox = sample();
+        let (sim, path, _dir) = host(&mailbox, &["--bps", "57600"]);
+        let home = Home::new(&sim.device, "mary", &path, &format!("transfer = \"{transfer}\"\n"));
+        let mut command = home.command(&["-v", "fetch", "home", "--json"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut err = child.stderr.take().unwrap();
+        read_until(&mut err, " bytes\n");
+        // In place and of the same length: what has come already is no longer so.
+        let mut rewritten = mailbox.clone();
+        let at = mailbox.windows(9).position(|w| w == b"Subject: ").unwrap();
+        rewritten[at + 9] ^= 1;
+        std::fs::OpenOptions::new().write(true).open(&path).unwrap().write_all(&rewritten).unwrap();
+        std::io::copy(&mut err, &mut std::io::sink()).unwrap();
+        Ran::new(child.wait_with_output().unwrap()).ended(0, "done");
+        assert_eq!(home.mail(), messages(&rewritten), "by {transfer}");
+    }
+}
+
+#[test]
+fn a_message_still_being_written_waits_even_where_a_paragraph_ends() {
+    let mut mailbox = sample();
+    let whole = messages(&mailbox).len();
+    mailbox.extend_from_slice(b"From eve@example.org Mon Nov 23 10:00:00 2026\nSubject: half\n\none\n\n");
+    let (sim, path, dir) = host(&mailbox, &[]);
+    let lock = dir.path().join("mary.lock");
+    std::fs::write(&lock, "").unwrap();
+    let home = Home::new(&sim.device, "mary", &path, "");
+    let first = home.fetch();
+    first.ended(0, "done");
+    assert_eq!((first.number("messages_new") as usize, first.number("messages_left")), (whole, 1));
+    append(&path, b"two\n\n");
+    std::fs::remove_file(&lock).unwrap();
+    let second = home.fetch();
+    second.ended(0, "done");
+    assert_eq!(second.number("messages_new"), 1);
+    assert_eq!(home.mail(), messages(&std::fs::read(&path).unwrap()));
+}
+
+#[test]
+fn mail_that_comes_in_during_the_transfer_comes_home_in_the_same_call() {
+    for transfer in ["zmodem", "text"] {
+        let (sim, path, _dir) = host(&sample(), &["--bps", "57600"]);
+        let home = Home::new(&sim.device, "mary", &path, &format!("transfer = \"{transfer}\"\n"));
+        let mut command = home.command(&["-v", "fetch", "home", "--json"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut err = child.stderr.take().unwrap();
+        read_until(&mut err, " bytes\n");
+        append(&path, b"From eve@example.org Mon Nov 23 10:00:00 2026\nSubject: late\n\nhello\n\n");
+        std::io::copy(&mut err, &mut std::io::sink()).unwrap();
+        Ran::new(child.wait_with_output().unwrap()).ended(0, "done");
+        assert_eq!(home.mail(), messages(&std::fs::read(&path).unwrap()), "by {transfer}");
+    }
 }
 
 #[test]

@@ -43,27 +43,30 @@ pub async fn fetch(
 ) -> Result<Fetched, Failure> {
     let mut fetched = Fetched::default();
     let tools = tools(&session.facts)?;
-    for _ in 0..ROUNDS_MAX {
+    let mut tail = Tail::default();
+    for round in 1..=ROUNDS_MAX {
         session.tell(Progress::Stage(Stage::Survey, String::new()));
         let Some((size, unchanged_part)) = survey(session, store, location, tools).await? else {
             return Ok(fetched); // no mail at all
         };
-        let mut tail = Tail::default();
-        if size > store.part_end() {
+        let carries = size > store.part_end();
+        if carries {
             let carrying =
                 Carrying { first: store.part_end(), size, location, tail: &mut tail, fetched: &mut fetched };
             carry(session, store, choice, carrying).await?;
         } else if store.part_end() == store.known() {
             return Ok(fetched); // nothing new, and the survey has proven it
         }
-        let proof = if size == store.part_end() && unchanged_part {
-            Proved::Whole // the part was proven by the survey itself, and nothing was carried
+        let proof = if !carries && size == store.part_end() && unchanged_part {
+            Proved::Whole // by the survey itself: nothing was carried since
         } else {
             prove(session, store, location, tools, size, tail.is_blank_line()).await?
         };
         let end = match proof {
             Proved::Whole => PartEnd::AllComplete,
-            Proved::StillGrowing => PartEnd::LastMayBeTorn,
+            // What came in since is carried in this call: another one costs more than a round.
+            Proved::StillGrowing { more: true } if round < ROUNDS_MAX => continue,
+            Proved::StillGrowing { .. } => PartEnd::LastMayBeTorn,
             Proved::Changed => {
                 session.tell(Progress::Note(
                     "the mailbox changed while it was read; reading it again".to_owned(),
@@ -162,7 +165,10 @@ enum Proved {
     /// What is here is what the host has, to a message's end.
     Whole,
     /// What is here is what the host has, but it goes on: the last message may be half written.
-    StillGrowing,
+    StillGrowing {
+        /// The host has more than is here already.
+        more: bool,
+    },
     /// What is here is not what the host has.
     Changed,
 }
@@ -184,12 +190,14 @@ async fn prove(
         return Ok(Proved::Changed);
     };
     let same = is_proven(&proofs, end, store.part_digest(), tools.digest);
-    Ok(match (same, ends_blank) {
-        (false, _) => Proved::Changed,
-        // Every mailer ends a message with a blank line (RFC 4155, appendix A).
-        (true, true) => Proved::Whole,
-        (true, false) if size == end && size_before == end && !locked => Proved::Whole,
-        (true, false) => Proved::StillGrowing,
+    Ok(if !same {
+        Proved::Changed
+    } else if size == end && !locked && (ends_blank || size_before == end) {
+        // Every mailer ends a message with a blank line (RFC 4155, appendix A), but a paragraph ends
+        // with one too: it says nothing while somebody is writing.
+        Proved::Whole
+    } else {
+        Proved::StillGrowing { more: size > end }
     })
 }
 
