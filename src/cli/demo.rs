@@ -96,7 +96,7 @@ async fn demo(global: &Global, args: &Args) -> Result<Ending, Failure> {
          \x20 mutt -f {mail}\n\n\
          What to do next:\n\
          \x20 mailcall demo -v        the same with the dialogue shown\n\
-         \x20 mailcall sim --help     a modem to try things on: slow, noisy, cut off\n\
+         \x20 mailcall sim --help     a modem on a line: slow, noisy, cut off\n\
          \x20 docs/configuration.md   to call your own host",
         report.connect.as_deref().unwrap_or("no CONNECT"),
         fetched.bytes_mail,
