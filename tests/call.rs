@@ -126,6 +126,8 @@ fn noise_on_the_line_harms_no_mail() {
         }
         ran.ended(0, "done");
         assert_eq!(home.mail(), messages(&mailbox), "{transfer} at {ber}");
+        // A damaged block costs what is under way, which is to be little.
+        assert!(ran.number("bytes_down") < 5 * mailbox.len() as u64, "{}", ran.out);
     }
 }
 
@@ -233,6 +235,16 @@ fn a_local_shell_is_a_line_too() {
 }
 
 #[test]
+fn a_mailbox_is_named_from_the_home_directory_on_the_host() {
+    let sim = Sim::start(&["--password", PASSWORD, "--ring", "0"]);
+    for name in ["mailbox", "~/mailbox"] {
+        let home = Home::new(&sim.device, "mary", Path::new(name), "");
+        home.fetch().ended(0, "done");
+        assert_eq!(home.mail(), messages(&sample()), "{name}");
+    }
+}
+
+#[test]
 fn list_shows_what_is_there_and_show_prints_it() {
     let mailbox = sample();
     let (sim, path, _dir) = host(&mailbox, &[]);
@@ -313,7 +325,7 @@ fn a_message_still_being_written_waits_even_where_a_paragraph_ends() {
 }
 
 #[test]
-fn mail_that_comes_in_during_the_transfer_comes_home_in_the_same_call() {
+fn of_a_mailbox_that_grows_during_the_transfer_only_the_last_message_waits() {
     for transfer in ["zmodem", "text"] {
         let (sim, path, _dir) = host(&sample(), &["--bps", "57600"]);
         let home = Home::new(&sim.device, "mary", &path, &format!("transfer = \"{transfer}\"\n"));
@@ -323,7 +335,12 @@ fn mail_that_comes_in_during_the_transfer_comes_home_in_the_same_call() {
         read_until(&mut err, " bytes\n");
         append(&path, b"From eve@example.org Mon Nov 23 10:00:00 2026\nSubject: late\n\nhello\n\n");
         std::io::copy(&mut err, &mut std::io::sink()).unwrap();
-        Ran::new(child.wait_with_output().unwrap()).ended(0, "done");
+        let first = Ran::new(child.wait_with_output().unwrap());
+        first.ended(0, "done");
+        assert_eq!(first.number("messages_left"), 1, "by {transfer}: {}", first.out);
+        assert_eq!(home.mail(), messages(&sample()), "by {transfer}");
+        append(&path, b"and more\n\n");
+        home.fetch().ended(0, "done");
         assert_eq!(home.mail(), messages(&std::fs::read(&path).unwrap()), "by {transfer}");
     }
 }
