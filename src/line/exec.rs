@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::task::{Context, Poll, ready};
@@ -29,6 +30,8 @@ pub struct ExecSettings {
     pub env: Vec<(OsString, OsString)>,
     /// Start from an empty environment instead of ours.
     pub clean_env: bool,
+    /// The folder it begins in, instead of ours.
+    pub folder: Option<PathBuf>,
     /// The size of the screen it is told it has.
     pub rows: u16,
     /// Columns of that screen.
@@ -43,6 +46,7 @@ impl ExecSettings {
             term: "vt100".into(),
             env: Vec::new(),
             clean_env: false,
+            folder: None,
             rows: 24,
             cols: 80,
         }
@@ -112,6 +116,9 @@ impl ExecLine {
         // Size is the terminal's to say; inherited numbers would contradict it.
         command.env_remove("LINES").env_remove("COLUMNS").env("TERM", &settings.term);
         command.envs(settings.env.iter().map(|(name, value)| (name, value)));
+        if let Some(folder) = &settings.folder {
+            command.current_dir(folder);
+        }
         // SAFETY: `own_session` makes only system calls that are safe between fork and exec.
         unsafe { command.pre_exec(own_session) };
         let master = PtyMaster::new(pty.master).map_err(no_pty)?;

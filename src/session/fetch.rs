@@ -43,16 +43,16 @@ pub async fn fetch(
 ) -> Result<Fetched, Failure> {
     let mut fetched = Fetched::default();
     let tools = tools(&session.facts)?;
-    let mut tail = Tail::default();
+    let mut size_at_first = None;
     for round in 1..=ROUNDS_MAX {
         session.tell(Progress::Stage(Stage::Survey, String::new()));
         let Some((size, unchanged_part)) = survey(session, store, location, tools).await? else {
             return Ok(fetched); // no mail at all
         };
+        let size_before = *size_at_first.get_or_insert(size);
         let carries = size > store.part_end();
         if carries {
-            let carrying =
-                Carrying { first: store.part_end(), size, location, tail: &mut tail, fetched: &mut fetched };
+            let carrying = Carrying { first: store.part_end(), size, location, fetched: &mut fetched };
             carry(session, store, choice, carrying).await?;
         } else if store.part_end() == store.known() {
             return Ok(fetched); // nothing new, and the survey has proven it
@@ -60,7 +60,7 @@ pub async fn fetch(
         let proof = if !carries && size == store.part_end() && unchanged_part {
             Proved::Whole // by the survey itself: nothing was carried since
         } else {
-            prove(session, store, location, tools, size, tail.is_blank_line()).await?
+            prove(session, store, location, tools, size_before).await?
         };
         let end = match proof {
             Proved::Whole => PartEnd::AllComplete,
@@ -72,6 +72,7 @@ pub async fn fetch(
                     "the mailbox changed while it was read; reading it again".to_owned(),
                 ));
                 store.drop_part().map_err(|error| store_failure(Stage::Transfer, &error))?;
+                size_at_first = None;
                 continue;
             }
         };
@@ -180,7 +181,6 @@ async fn prove(
     location: &Location,
     tools: Tools,
     size_before: u64,
-    ends_blank: bool,
 ) -> Result<Proved, Failure> {
     let end = store.part_end();
     let reply = session
@@ -192,39 +192,23 @@ async fn prove(
     let same = is_proven(&proofs, end, store.part_digest(), tools.digest);
     Ok(if !same {
         Proved::Changed
-    } else if size == end && !locked && (ends_blank || size_before == end) {
-        // Every mailer ends a message with a blank line (RFC 4155, appendix A), but a paragraph ends
-        // with one too: it says nothing while somebody is writing.
+    } else if size == end && size_before == end && !locked {
+        // Not growing, so whole. That it ends with a blank line would prove nothing: so does a
+        // paragraph.
         Proved::Whole
     } else {
         Proved::StillGrowing { more: size > end }
     })
 }
 
-/// One round of carrying: from where, how far, and what is learnt on the way.
+/// One round of carrying: from where, and how far.
 struct Carrying<'a> {
     /// Where it begins.
     first: u64,
     /// The mailbox's length when it was surveyed.
     size: u64,
     location: &'a Location,
-    tail: &'a mut Tail,
     fetched: &'a mut Fetched,
-}
-
-/// The last bytes that came.
-#[derive(Debug, Default)]
-struct Tail(Vec<u8>);
-
-impl Tail {
-    fn push(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]);
-        self.0.drain(..self.0.len().saturating_sub(TAIL_BYTES));
-    }
-
-    fn is_blank_line(&self) -> bool {
-        self.0.ends_with(b"\n\n") || self.0.ends_with(b"\n\r\n")
-    }
 }
 
 /// Carries what is missing, at least up to the size surveyed.
@@ -266,6 +250,7 @@ async fn by_zmodem(
 ) -> Result<(), Failure> {
     carrying.fetched.transfer = Some("zmodem");
     let sz = session.facts.zmodem_sender().unwrap_or("sz");
+    // The round trip bounds what is under way, which is what each damaged block costs.
     let rtt = session.shell.round_trip() + BEYOND_ROUND_TRIP;
     let mut options = ReceiveOptions { resume_at: store.part_end(), rtt, ..ReceiveOptions::default() };
     let flags = options.sz_flags(session.rate());
@@ -282,7 +267,7 @@ async fn by_zmodem(
             ZmodemEvent::Started { .. } => Ok(()),
         })
         .await?;
-    carrying.fetched.retries += receive.received().stats.zrpos_sent.saturating_sub(1); // the first one begins
+    carrying.fetched.retries += receive.received().stats.zrpos_sent; // the one that begins is not among them
     if let Err(ZmodemError::CarrierLost { .. }) = &outcome {
         return Err(session.carrier_lost(Stage::Transfer));
     }
@@ -332,7 +317,6 @@ fn keep(
 ) -> Result<(), Failure> {
     let before = store.part_end();
     store.append_part(offset, bytes).map_err(|error| store_failure(Stage::Transfer, &error))?;
-    carrying.tail.push(bytes);
     if before / SYNC_EVERY != store.part_end() / SYNC_EVERY {
         store.sync_part().map_err(|error| store_failure(Stage::Transfer, &error))?;
     }
@@ -386,7 +370,7 @@ pub fn store_failure(stage: Stage, error: &StoreError) -> Failure {
 }
 
 /// What queues in modems and a loaded host add to the round trip that the shell measured.
-const BEYOND_ROUND_TRIP: Duration = Duration::from_millis(750);
+const BEYOND_ROUND_TRIP: Duration = Duration::from_millis(100);
 /// The longest that sz may take to be gone, and a loaded host to begin.
 const START_WAIT: Duration = Duration::from_secs(45);
 /// How often a mailbox that changes while it is read is read again.
@@ -395,7 +379,5 @@ const ROUNDS_MAX: usize = 3;
 const SYNC_EVERY: u64 = 32 * 1024;
 /// ZMODEM's positions have 32 bits (Forsberg, section 11).
 const ZMODEM_SIZE_MAX: u64 = u32::MAX as u64;
-/// A blank line with the line end before it, CRs included.
-const TAIL_BYTES: usize = 4;
 /// Bytes of a strange answer that are shown.
 const SHOWN_MAX: usize = 80;

@@ -99,7 +99,8 @@ impl Front {
             ("PS1", format!("{user}@{}$ ", options.hostname).into()),
         ];
         let env = variables.into_iter().map(|(name, value)| (name.into(), value)).collect();
-        let settings = ExecSettings { clean_env: true, env, ..ExecSettings::new(["/bin/sh"]) };
+        let folder = Some(options.home.clone()); // where login(1) puts its user
+        let settings = ExecSettings { clean_env: true, env, folder, ..ExecSettings::new(["/bin/sh"]) };
         self.shell = Some(ExecLine::spawn(&settings).map_err(io::Error::other)?);
         Ok(())
     }
