@@ -36,9 +36,14 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
             return Err(failure);
         }
     };
+    // Passwords are asked for before the first call, not while a line is being paid for.
+    let prepared: Vec<_> = names.iter().map(|name| (name, prepare(global, &config, name))).collect();
     let mut worst = Ending::Done;
-    for name in &names {
-        let (went, report) = one_account(global, &config, name);
+    for (name, ready) in prepared {
+        let (went, report) = match ready {
+            Ok(ready) => one_account(global, &config, name, ready),
+            Err(failure) => (Err(failure), CallReport::default()),
+        };
         let told = Report::new(name, &went, &report);
         if global.json {
             println!("{}", told.json());
@@ -61,33 +66,36 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
     Ok(worst)
 }
 
-fn one_account(global: &Global, config: &Config, name: &str) -> (Result<Fetched, Failure>, CallReport) {
-    match prepare(global, config, name) {
-        Err(failure) => (Err(failure), CallReport::default()),
-        Ok((account, password, mut store)) => {
-            let location = Location::new(account.mailbox.as_deref());
-            let choice = account.transfer;
-            let ran = with_call(global, config, name, &account, password, async |session| {
-                fetch(session, &mut store, &location, choice).await
-            });
-            // Ended by a signal or a failure: what had come is kept, on disk.
-            let kept = store.sync_part().map_err(|error| store_failure(Stage::Transfer, &error));
-            let (went, report) = ran;
-            (went.and_then(|fetched| kept.map(|()| fetched)), report)
-        }
-    }
+/// What a call needs that is not in the configuration.
+pub(super) struct Ready {
+    pub(super) account: AccountConfig,
+    pub(super) password: Option<Secret>,
+    pub(super) store: Store,
 }
 
-/// All that can be wrong before line time is paid for.
-pub(super) fn prepare(
+fn one_account(
     global: &Global,
     config: &Config,
     name: &str,
-) -> Result<(AccountConfig, Option<Secret>, Store), Failure> {
+    ready: Ready,
+) -> (Result<Fetched, Failure>, CallReport) {
+    let Ready { account, password, mut store } = ready;
+    let location = Location::new(account.mailbox.as_deref());
+    let choice = account.transfer;
+    let (went, report) = with_call(global, config, name, &account, password, async |session| {
+        fetch(session, &mut store, &location, choice).await
+    });
+    // Ended by a signal or a failure: what had come is kept, on disk.
+    let kept = store.sync_part().map_err(|error| store_failure(Stage::Transfer, &error));
+    (went.and_then(|fetched| kept.map(|()| fetched)), report)
+}
+
+/// All that can be wrong before line time is paid for.
+pub(super) fn prepare(global: &Global, config: &Config, name: &str) -> Result<Ready, Failure> {
     let account = config.account(name).map_err(config_failure)?.clone();
     let store = open_store(global, &account, name)?;
     let password = ask_password(&account, name)?;
-    Ok((account, password, store))
+    Ok(Ready { account, password, store })
 }
 
 pub(super) fn open_store(global: &Global, account: &AccountConfig, name: &str) -> Result<Store, Failure> {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::fetch::{prepare, with_call};
+use super::fetch::{Ready, prepare, with_call};
 use super::{Global, accounts_of};
 use crate::access::Location;
 use crate::mailbox::display::{self, Row};
@@ -33,7 +33,7 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
     let config = global.read_config()?;
     let names = accounts_of(&config, args.account.as_slice())?;
     for name in &names {
-        let (account, password, store) = prepare(global, &config, name)?;
+        let Ready { account, password, store } = prepare(global, &config, name)?;
         let location = Location::new(account.mailbox.as_deref());
         let (listed, _) = with_call(global, &config, name, &account, password, async |session| {
             list(session, &store, &location).await

@@ -149,7 +149,15 @@ fn accounts_of(config: &Config, named: &[String]) -> Result<Vec<String>, Failure
             let names = several.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
             Err(Failure::new(Ending::Usage, Stage::Preparing, format!("name an account: there are {names}")))
         }
-        (named, _) => Ok(named.to_vec()),
+        (named, _) => {
+            let mut once: Vec<String> = Vec::new();
+            for name in named {
+                if !once.contains(name) {
+                    once.push(name.clone());
+                }
+            }
+            Ok(once)
+        }
     }
 }
 

@@ -372,12 +372,13 @@ fn shell_failure(stage: Stage, error: &ShellError, link: &Link) -> Failure {
         (None, ShellError::NotAShell { .. } | ShellError::Silent { .. }) if stage == Stage::Shell => {
             Ending::LoginTimeout
         }
+        // It answered before and does not now: as good as cut off, and as worth another call.
+        (None, ShellError::Silent { .. }) => Ending::CarrierLost,
         (None, ShellError::HostLacks { .. }) => Ending::HostLacks,
         (None, ShellError::TooNoisy { .. }) => Ending::TransferFailed,
         (
             None,
             ShellError::NotAShell { .. }
-            | ShellError::Silent { .. }
             | ShellError::ReplyTooLarge { .. }
             | ShellError::CommandTooLong { .. },
         ) => Ending::PeerMisbehaved,

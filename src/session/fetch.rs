@@ -11,8 +11,8 @@ use super::{Ending, Failure, Progress, Stage};
 use crate::access::{DigestTool, HeadTool, Location, Proof, Survey, Tools};
 use crate::config::TransferChoice;
 use crate::mailbox::digest::PrefixDigest;
-use crate::shell::HostFacts;
 use crate::shell::probe::Tool;
+use crate::shell::{HostFacts, ShellError};
 use crate::store::{PartEnd, Store, StoreError};
 use crate::transfer::text::{TextError, TextEvent, TextReceive};
 use crate::transfer::zmodem::{Receive, ReceiveOptions, ZmodemError, ZmodemEvent};
@@ -274,6 +274,8 @@ async fn by_zmodem(
     let mut finish = session.shell.finish(START_WAIT);
     let finished = session.drive(&mut finish).await;
     match (outcome, finished) {
+        // Neither sz nor the shell behind it says a word: the line is dead, whatever the modem thinks.
+        (Err(_), Err(error @ ShellError::Silent { .. })) => Err(session.failure(Stage::Transfer, &error)),
         (Err(error), _) => Err(Failure::new(Ending::TransferFailed, Stage::Transfer, error)),
         // Whether the bytes are right is not for sz's exit status to say: the proof comes next.
         (Ok(_), Ok(_)) => Ok(()),
