@@ -398,3 +398,33 @@ fn a_host_with_few_tools_is_good_enough() {
         assert_eq!(again.ended(0, "done").number("messages_new"), 0);
     });
 }
+
+#[test]
+fn under_nohup_a_hangup_of_the_terminal_does_not_end_the_call() {
+    use nix::sys::signal::{Signal, kill};
+    if !have("nohup") {
+        return;
+    }
+    let mailbox = sample();
+    let (sim, path, _dir) = host(&mailbox, &["--bps", "38400"]);
+    let home = Home::new(&sim.device, "mary", &path, "");
+    let mut command = home.command(&["fetch", "home"]);
+    let mut nohup = std::process::Command::new("nohup");
+    nohup.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => nohup.env(name, value),
+            None => nohup.env_remove(name),
+        };
+    }
+    command = nohup;
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut err = child.stderr.take().unwrap();
+    read_until(&mut err, " bytes\n");
+    kill(nix::unistd::Pid::from_raw(child.id() as i32), Signal::SIGHUP).unwrap();
+    let mut last = String::new();
+    err.read_to_string(&mut last).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{last}");
+    assert_eq!(home.mail(), messages(&mailbox));
+}
