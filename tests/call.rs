@@ -428,3 +428,31 @@ fn under_nohup_a_hangup_of_the_terminal_does_not_end_the_call() {
     assert_eq!(child.wait().unwrap().code(), Some(0), "{last}");
     assert_eq!(home.mail(), messages(&mailbox));
 }
+
+#[test]
+fn after_kill_9_in_mid_transfer_the_next_call_frees_the_modem_and_finishes() {
+    at_once(["maildir", "mbox"], |delivery| {
+        let mailbox = sample();
+        let (sim, path, _dir) = host(&mailbox, &["--bps", "38400"]);
+        let kept = tempfile::tempdir().unwrap();
+        let mbox = kept.path().join("home.mbox");
+        let more = match delivery {
+            "mbox" => format!("deliver = {{ mbox = {:?} }}\n", mbox.display().to_string()),
+            _ => String::new(),
+        };
+        let home = Home::new(&sim.device, "mary", &path, &more);
+        let mut child = home.command(&["fetch", "home"]).stderr(Stdio::piped()).spawn().unwrap();
+        read_until(child.stderr.as_mut().unwrap(), " bytes\n");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // Nothing could hang up: the modem has no leads here, and is still on-line.
+        let next = home.fetch();
+        next.ended(0, "done");
+        sim.on_hook_after(2);
+        if delivery == "mbox" {
+            assert_eq!(std::fs::read(&mbox).unwrap(), mailbox);
+        } else {
+            assert_eq!(home.mail(), messages(&mailbox));
+        }
+    });
+}
