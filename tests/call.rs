@@ -266,6 +266,7 @@ fn list_shows_what_is_there_and_show_prints_it() {
     let raw = home.run(&["show", "1", "--raw"]);
     assert!(messages(&mailbox).contains(&raw.out.into_bytes()));
     assert_eq!(home.run(&["show", "999"]).code, 64);
+    home.run(&["list", "nobody", "--json"]).ended(78, "config");
 }
 
 #[test]

@@ -3,10 +3,12 @@
 use serde::Serialize;
 
 use super::fetch::{Ready, prepare, with_call};
+use super::report::Report;
 use super::{Global, accounts_of};
 use crate::access::Location;
 use crate::mailbox::display::{self, Row};
 use crate::mailbox::message::Summary;
+use crate::session::call::CallReport;
 use crate::session::list::{Listed, list};
 use crate::session::{Ending, Failure};
 
@@ -30,6 +32,16 @@ struct Line<'a> {
 }
 
 pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
+    let ran = list_account(global, args);
+    if let (true, Err(failure)) = (global.json, &ran) {
+        // A script that asked for JSON gets it, whatever is wrong: the object that `fetch` prints.
+        let account = args.account.as_deref().unwrap_or_default();
+        println!("{}", Report::new(account, &Err(failure.clone()), &CallReport::default()).json());
+    }
+    ran
+}
+
+fn list_account(global: &Global, args: &Args) -> Result<Ending, Failure> {
     let config = global.read_config()?;
     let names = accounts_of(&config, args.account.as_slice())?;
     for name in &names {
