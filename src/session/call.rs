@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 
+use super::dialling::{dial, hang_up};
 use super::link::{LineEnd, Link};
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
@@ -18,7 +19,7 @@ use crate::line::exec::{ExecError, ExecLine, ExecSettings};
 use crate::line::serial::{self, OpenError, SerialLine, SerialSettings};
 use crate::login::{Credentials, Login, LoginError, LoginLimits, PromptLook};
 use crate::machine::Machine;
-use crate::modem::{Dial, DialError, DialEvent, HangUp, Profile};
+use crate::modem::Profile;
 use crate::secret::Secret;
 use crate::shell::{HostFacts, Open, OpenOptions, REPLY_BYTES_MAX, Reply, Shell, ShellError};
 
@@ -268,67 +269,6 @@ async fn to_the_shell_and_back<T>(
     worked
 }
 
-/// Dials the account's numbers in turn until one connects.
-async fn dial(
-    plan: &CallPlan,
-    profile: &Profile,
-    link: &mut Link,
-    watch: Watch<'_>,
-    report: &mut CallReport,
-) -> Result<(), Failure> {
-    let mut last = Failure::new(Ending::Config, Stage::Dialling, "the account has no number to dial");
-    for number in &plan.account.phones {
-        watch(Progress::Stage(Stage::Dialling, number.clone()));
-        let mut dial = Dial::new(profile.clone(), number, DIAL_WAIT)
-            .map_err(|bad| Failure::new(Ending::Config, Stage::Dialling, bad))?;
-        let outcome = link
-            .drive(&mut dial, |_, event| {
-                match event {
-                    DialEvent::Dialling(_) => report.dials += 1,
-                    DialEvent::Note(note) => watch(Progress::Note(note)),
-                    DialEvent::Awake | DialEvent::Ringing => {}
-                    DialEvent::HangingUpOldCall => {
-                        watch(Progress::Note(
-                            "the modem was still on-line; hanging that call up first".to_owned(),
-                        ));
-                    }
-                }
-                Ok::<_, Failure>(())
-            })
-            .await?;
-        match outcome {
-            Ok(connect) => {
-                link.connected(connect.rate);
-                watch(Progress::Note(connect.text.clone()));
-                report.connect = Some(connect.text);
-                return Ok(());
-            }
-            Err(error) => last = dial_failure(number, &error, link),
-        }
-        if !matches!(last.ending, Ending::Busy | Ending::NoAnswer | Ending::NoCarrier) {
-            break; // another number would meet the same end
-        }
-    }
-    Err(last)
-}
-
-fn dial_failure(number: &str, error: &DialError, link: &Link) -> Failure {
-    let ending = match error {
-        DialError::ModemSilent | DialError::Garbled { .. } => Ending::ModemSilent,
-        DialError::Busy => Ending::Busy,
-        DialError::NoAnswer | DialError::TimedOut { .. } => Ending::NoAnswer,
-        DialError::NoCarrier => Ending::NoCarrier,
-        DialError::NoDialtone => Ending::NoDialtone,
-        DialError::Voice => Ending::Voice,
-        DialError::Fax => Ending::Fax,
-        DialError::Delayed { .. } => Ending::Delayed,
-        DialError::Blacklisted => Ending::Blacklisted,
-        DialError::Refused { .. } => Ending::PeerMisbehaved,
-        DialError::PortGone => Ending::NoSuchPort,
-    };
-    Failure::new(ending, Stage::Dialling, format!("{number} on {}: {error}", link.name()))
-}
-
 async fn log_in(plan: &CallPlan, link: &mut Link, watch: Watch<'_>) -> Result<PromptLook, Failure> {
     let who = plan.account.user.clone().unwrap_or_default();
     watch(Progress::Stage(Stage::LoggingIn, who));
@@ -402,18 +342,6 @@ impl Session<'_> {
     }
 }
 
-/// Brings the modem on-hook. The port may have ended; then there is nothing to speak to.
-async fn hang_up(link: &mut Link, profile: &Profile, was_connected: bool) -> Result<(), String> {
-    link.disconnected();
-    if let Some(LineEnd::PortGone(why)) = link.end() {
-        return Err(why.clone());
-    }
-    let mut hang_up =
-        if was_connected { HangUp::new(profile, link.leads_known()) } else { HangUp::make_sure(profile) };
-    let outcome = link.drive(&mut hang_up, |_, _| Ok::<_, std::convert::Infallible>(())).await;
-    outcome.unwrap_or_else(|never| match never {}).map(|_| ()).map_err(|error| error.to_string())
-}
-
 fn what_panicked(panic: &(dyn std::any::Any + Send)) -> String {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -425,8 +353,6 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// From ATD to CONNECT: a far modem's answer and a long training on a bad line.
-const DIAL_WAIT: Duration = Duration::from_secs(90);
 /// The longest that the host may be silent over one command, beside what it takes to read a file.
 const RUN_WAIT: Duration = Duration::from_secs(60);
 /// Silence behind a known prompt before the shell is typed at.
