@@ -27,7 +27,11 @@ pub fn code(ending: Ending) -> u8 {
         | Ending::MailboxLocked
         | Ending::Interrupted => EX_TEMPFAIL,
         Ending::PeerMisbehaved | Ending::TransferFailed | Ending::HostLacks => EX_PROTOCOL,
-        Ending::LoginRefused | Ending::LoginExpired | Ending::Blacklisted | Ending::NoPermission => EX_NOPERM,
+        Ending::LoginRefused
+        | Ending::LoginExpired
+        | Ending::Blacklisted
+        | Ending::Rejected
+        | Ending::NoPermission => EX_NOPERM,
         Ending::Config | Ending::NoMailbox => EX_CONFIG,
     }
 }
@@ -79,6 +83,7 @@ pub fn advice(failure: &Failure) -> Option<&'static str> {
         | Ending::HostLacks
         | Ending::LoginExpired
         | Ending::Blacklisted
+        | Ending::Rejected
         | Ending::NoPermission
         | Ending::Config => None,
     }

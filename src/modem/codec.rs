@@ -4,6 +4,7 @@
 //! line is read as soon as its first terminator has come, because behind `CONNECT` every byte
 //! belongs to someone else; an `<LF>` that follows is a blank line here and means nothing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use memchr::memchr2;
@@ -14,12 +15,18 @@ use nom::combinator::{all_consuming, map, map_res, opt, recognize, rest, value, 
 use nom::sequence::{preceded, terminated};
 use nom::{IResult, Parser};
 
+use super::connect::{ConnectInfo, Report, plain, protocol_named, unless_none};
+
 /// Cuts a modem's bytes into lines and reads each.
 #[derive(Debug, Default)]
 pub struct Reader {
     line: Vec<u8>,
     overlong: bool,
+    codes: ResultCodes,
 }
+
+/// What a maker's result codes in numbers mean, in words, where they differ from the common ones.
+pub type ResultCodes = BTreeMap<u16, String>;
 
 /// One line from a modem.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +70,10 @@ pub enum Response {
     Blacklisted,
     /// `DELAYED 00:01:30`: the modem refuses this number for so long.
     Delayed(Option<Duration>),
+    /// `REJECTED`, `CALL BARRED`: the network or the other end does not want the call.
+    Rejected,
+    /// `NO SERVICE`, `+CME ERROR: 30`: there is no network to call through.
+    NoService,
     /// `RINGING`, `RRING`: it rings at the other end.
     Ringing,
     /// `CARRIER 31200` and other lines that tell about the connection before `CONNECT` does.
@@ -73,35 +84,12 @@ pub enum Response {
     Text,
 }
 
-/// A line about the connection, said before `CONNECT`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Report {
-    /// `CARRIER 31200`, `+MRR: 31200`
-    Carrier(u32),
-    /// `PROTOCOL: LAP-M`, `+ER: LAPM`
-    Protocol(Option<String>),
-    /// `COMPRESSION: V.42BIS`, `+DR: V42B`
-    Compression(Option<String>),
-    /// `+MCR: V34` (modulation), `+ILRR: 57600` (the port's own rate)
-    Other,
-}
-
-/// What the modem told about the connection.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ConnectInfo {
-    /// The whole CONNECT line as the modem said it.
-    pub text: String,
-    /// Bit/s: the carrier's if a line told it, else the number behind CONNECT, which may be the port's.
-    pub rate: Option<u32>,
-    /// Error control as written without dots and dashes: `LAPM`, `MNP4`, `ARQ`.
-    pub protocol: Option<String>,
-    /// Data compression, written likewise: `V42BIS`, `MNP5`.
-    pub compression: Option<String>,
-    /// The lines that told about the connection before CONNECT did.
-    pub notes: Vec<String>,
-}
-
 impl Reader {
+    /// A reader for a modem with result codes of its own.
+    pub fn new(codes: ResultCodes) -> Self {
+        Self { codes, ..Self::default() }
+    }
+
     /// Reads up to the end of the first line that says something, and returns how many bytes that
     /// was. A line not yet ended is kept for the next call.
     pub fn hear(&mut self, bytes: &[u8]) -> (usize, Option<Heard>) {
@@ -148,59 +136,92 @@ impl Reader {
         if overlong {
             return Some(Heard { response: Response::Text, text, numeric: false, ended_by });
         }
-        let number = if ended_by == CR { parse_numeric(&text) } else { None };
+        let number = if ended_by == CR { parse_numeric(&text, &self.codes) } else { None };
         let numeric = number.is_some();
         let response = number.unwrap_or_else(|| parse_verbose(&text));
         Some(Heard { response, text, numeric, ended_by })
     }
 }
 
-impl ConnectInfo {
-    /// Reads a CONNECT line: `CONNECT 57600/ARQ/V34/LAPM/V42BIS`, `CONNECT 33600 V42bis`.
-    fn read(text: &str) -> Self {
-        let mut info = Self { text: text.to_owned(), ..Self::default() };
-        let mut rank = 0;
-        let tail = text.get("CONNECT".len()..).unwrap_or_default();
-        for word in tail.split(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-') {
-            if info.rate.is_none() {
-                info.rate = rate_word(word);
-            }
-            let word = plain(word);
-            let told = protocol_rank(&word);
-            if told > rank {
-                rank = told;
-                info.protocol = Some(word);
-            } else if is_compression(&word) {
-                info.compression.get_or_insert(word);
-            }
+impl Heard {
+    /// The result at the end of a line that begins with something else: an echo or a RING that no
+    /// line end followed (`ATDT5551212BUSY`, `RINGNO CARRIER`), or noise in front of the words.
+    ///
+    /// Only for a moment at which nobody but the modem can speak: a mail may say such things.
+    pub fn glued(&self) -> Option<Response> {
+        match self.response {
+            Response::Text | Response::Echo | Response::Ring | Response::Ringing | Response::CallerId => {}
+            Response::Ok
+            | Response::Connect(_)
+            | Response::NoCarrier
+            | Response::Error
+            | Response::NoDialtone
+            | Response::Busy
+            | Response::NoAnswer
+            | Response::Voice
+            | Response::Fax
+            | Response::Blacklisted
+            | Response::Delayed(_)
+            | Response::Rejected
+            | Response::NoService
+            | Response::Report(_) => return None,
         }
-        info
-    }
-
-    /// Adds what was reported before CONNECT came; a report knows better than the CONNECT line.
-    pub fn with_reports(mut self, reports: Vec<(Report, String)>) -> Self {
-        for (report, line) in reports {
-            match report {
-                Report::Carrier(rate) => self.rate = Some(rate),
-                Report::Protocol(protocol) => self.protocol = protocol,
-                Report::Compression(compression) => self.compression = compression,
-                Report::Other => {}
-            }
-            self.notes.push(line);
+        if let Some((at, _)) = self.text.match_indices("CONNECT").last()
+            && at > 0
+            && let connected @ Response::Connect(_) = parse_verbose(&self.text[at..])
+        {
+            return Some(connected);
         }
-        self
+        GLUED.iter().find_map(|words| {
+            let before = self.text.strip_suffix(words).filter(|before| !before.is_empty())?;
+            // A word that only ends so (`BOOK`) is no result; an echo or a RING in front is known.
+            let known = ["AT", "at", "RING"].iter().any(|start| before.starts_with(start));
+            let apart = !before.ends_with(|c: char| c.is_ascii_alphabetic());
+            (known || apart || words.contains(' ')).then(|| parse_verbose(words))
+        })
     }
 }
 
 /// The result codes in numbers that V.250 Table 1 and Hayes' manuals agree on. Above 10 every maker
 /// has a list of his own, in which nearly all say CONNECT: 13 is 7200, 9600 or 14400 bit/s.
-fn parse_numeric(text: &str) -> Option<Response> {
-    let digits: IResult<&str, &str> =
-        all_consuming(verify(digit1, |digits: &str| digits.len() <= NUMERIC_DIGITS_MAX)).parse(text);
-    let (_, digits) = digits.ok()?;
+///
+/// A maker's own list (`codes`) goes first. With one, a CONNECT may carry letters: MultiTech's `9L` is
+/// 2400 bit/s with LAP-M, `R` is MNP, `C` compressed.
+fn parse_numeric(text: &str, codes: &ResultCodes) -> Option<Response> {
+    let letters = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let digits = &text[..text.len() - letters.len()];
+    if digits.is_empty() || digits.len() > NUMERIC_DIGITS_MAX {
+        return None;
+    }
+    if !letters.is_empty() && (codes.is_empty() || !matches!(letters, "R" | "L" | "C" | "RC" | "LC")) {
+        return None;
+    }
     let connect =
         |rate| Response::Connect(ConnectInfo { text: text.to_owned(), rate, ..ConnectInfo::default() });
-    Some(match digits.parse::<u16>().ok()? {
+    let code = digits.parse::<u16>().ok()?;
+    if let Some(words) = codes.get(&code) {
+        return Some(match parse_verbose(words) {
+            Response::Connect(info) => Response::Connect(ConnectInfo {
+                text: format!("{text} ({words})"),
+                protocol: match letters.chars().next() {
+                    Some('L') => Some("LAPM".to_owned()),
+                    Some('R') => Some("MNP".to_owned()),
+                    Some(_) | None => info.protocol,
+                },
+                compression: if letters.ends_with('C') {
+                    Some("COMPRESSED".to_owned())
+                } else {
+                    info.compression
+                },
+                ..info
+            }),
+            other => other,
+        });
+    }
+    if !letters.is_empty() {
+        return None;
+    }
+    Some(match code {
         0 => Response::Ok,
         1 => connect(None),
         2 => Response::Ring,
@@ -229,8 +250,7 @@ fn parse_verbose(text: &str) -> Response {
         alt((
             value(Response::Ok, all_consuming(tag_no_case("OK"))),
             value(Response::Error, all_consuming(tag_no_case("ERROR"))),
-            value(Response::Error, tag_no_case("+CME ERROR")), // 3GPP TS 27.007 §9.2
-            value(Response::Error, tag_no_case("+CMS ERROR")),
+            cme_error,
             value(Response::Ringing, result("RINGING")),
             value(Response::Ringing, result("RRING")),
             value(Response::Ring, result("RING")),
@@ -255,6 +275,8 @@ fn failure(text: &str) -> IResult<&str, Response> {
         value(Response::Voice, result("VOICE")),
         value(Response::Fax, result("FAX")),
         value(Response::Blacklisted, result("BLACKLISTED")),
+        alt(REJECTIONS.map(|words| value(Response::Rejected, result(words)))),
+        alt(NO_SERVICE.map(|words| value(Response::NoService, result(words)))),
         map(preceded((tag_no_case("DELAYED"), space1), all_consuming(clock)), |time| {
             Response::Delayed(Some(time))
         }),
@@ -279,23 +301,47 @@ fn result<'a>(
     )
 }
 
-/// Lines about the connection: Rockwell's with `W1`, V.250's with `+MR=1 +ER=1 +DR=1` (§6.4.3, §6.5.5, §6.6.2).
+/// Lines about the connection: Rockwell's with `W1`, V.250's with `+MR=1 +ER=1 +DR=1` (§6.4.3,
+/// §6.5.5, §6.6.2), GSM's with `+CR=1` (3GPP TS 27.007 §6.9).
 fn report(text: &str) -> IResult<&str, Response> {
     let named = |name| preceded((tag_no_case(name), space0, opt(char(':')), space0), rest);
-    let number = |name| {
-        preceded((tag_no_case(name), space0, opt(char(':')), space0), map_res(digit1, str::parse::<u32>))
+    let rates = |name| {
+        let number = || map_res(digit1, str::parse::<u32>);
+        preceded(
+            (tag_no_case(name), space0, opt(char(':')), space0),
+            (number(), opt(preceded((space0, alt((char(','), char('/'))), space0), number()))),
+        )
     };
     map(
         alt((
-            map(number("CARRIER"), Report::Carrier),
-            map(number("+MRR"), Report::Carrier),
-            map(alt((named("PROTOCOL:"), named("+ER:"))), |name| Report::Protocol(unless_none(name))),
+            map(rates("CARRIER"), |(down, other)| carrier(down, other)),
+            // V.250 has the rate of transmission first where there are two.
+            map(rates("+MRR"), |(first, second)| match second {
+                Some(down) => Report::Carrier { up: Some(first), down },
+                None => Report::Carrier { up: None, down: first },
+            }),
+            map(named("+MCR:"), |name| Report::Modulation(plain(name))),
+            map(alt((named("PROTOCOL:"), named("+ER:"))), |name| Report::Protocol(protocol_named(name))),
+            map(named("+CR:"), |name| Report::Protocol(bearer_protocol(name))),
             map(alt((named("COMPRESSION:"), named("+DR:"))), |name| Report::Compression(unless_none(name))),
-            value(Report::Other, alt((tag_no_case("+MCR:"), tag_no_case("+ILRR:")))),
+            map(rates("+ILRR"), |(rate, _)| Report::Port(rate)),
         )),
         Response::Report,
     )
     .parse(text)
+}
+
+/// `CARRIER 31200`, and `CARRIER 1200/75` of V.23: towards the host, from the host.
+fn carrier(first: u32, second: Option<u32>) -> Report {
+    match second {
+        Some(down) => Report::Carrier { up: Some(first), down },
+        None => Report::Carrier { up: None, down: first },
+    }
+}
+
+/// `+CR: REL ASYNC`: the radio link protocol corrects errors; `ASYNC` alone is transparent.
+fn bearer_protocol(service: &str) -> Option<String> {
+    service.to_ascii_uppercase().starts_with("REL").then(|| "RLP".to_owned())
 }
 
 /// `NMBR = 5551212`: the tags of Bellcore's and V.253's caller identification.
@@ -316,38 +362,70 @@ fn clock(text: &str) -> IResult<&str, Duration> {
     .parse(text)
 }
 
-/// A rate has three digits or more (`75/1200` is a V.23 pair) and may carry its unit (`28800bps`).
-fn rate_word(word: &str) -> Option<u32> {
-    let unit = word.trim_start_matches(|c: char| c.is_ascii_digit());
-    let digits = &word[..word.len() - unit.len()];
-    let is_rate = digits.len() >= 3 && unit.chars().all(|c| c.is_ascii_alphabetic());
-    is_rate.then(|| digits.parse().ok()).flatten()
+/// The words of GSM's numbered errors (3GPP TS 27.007 §9.2.1) that a data call meets.
+pub fn error_words(text: &str) -> Option<&'static str> {
+    let code = text.rsplit_once(':')?.1.trim().parse::<u16>().ok()?;
+    CME_ERRORS.iter().find(|(number, _)| *number == code).map(|(_, words)| *words)
 }
 
-/// `LAP-M` and `V.42bis` as `LAPM` and `V42BIS`.
-fn plain(word: &str) -> String {
-    word.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()).collect()
+/// What `+CME ERROR` says: that there is no network is an end of its own.
+fn cme_error(text: &str) -> IResult<&str, Response> {
+    map(
+        preceded((alt((tag_no_case("+CME ERROR"), tag_no_case("+CMS ERROR"))), space0, opt(char(':'))), rest),
+        |_| {
+            let lower = text.to_ascii_lowercase();
+            let none = matches!(error_words(text), Some("no network service" | "network timeout"));
+            if none || lower.contains("no network service") || lower.contains("network timeout") {
+                Response::NoService
+            } else {
+                Response::Error
+            }
+        },
+    )
+    .parse(text)
 }
 
-/// How exactly a word of a CONNECT line names the error control: LAPM says more than ARQ.
-fn protocol_rank(word: &str) -> u8 {
-    match word {
-        "LAPM" => 3,
-        "MNP" | "MNP2" | "MNP3" | "MNP4" | "MNP10" | "V42" => 2,
-        "ARQ" | "REL" | "ALT" | "EC" => 1,
-        _ => 0,
-    }
-}
+const CME_ERRORS: [(u16, &str); 17] = [
+    (0, "phone failure"),
+    (1, "no connection to phone"),
+    (3, "operation not allowed"),
+    (4, "operation not supported"),
+    (5, "PH-SIM PIN required"),
+    (10, "SIM not inserted"),
+    (11, "SIM PIN required"),
+    (12, "SIM PUK required"),
+    (13, "SIM failure"),
+    (14, "SIM busy"),
+    (15, "SIM wrong"),
+    (16, "incorrect password"),
+    (30, "no network service"),
+    (31, "network timeout"),
+    (32, "network not allowed, emergency calls only"),
+    (100, "unknown"),
+    (107, "GPRS services not allowed"),
+];
 
-fn is_compression(word: &str) -> bool {
-    matches!(word, "V42BIS" | "V42B" | "V44" | "MNP5")
-}
-
-fn unless_none(name: &str) -> Option<String> {
-    let name = plain(name);
-    (!name.is_empty() && name != "NONE").then_some(name)
-}
-
+/// What the network or the other end says that does not want the call.
+const REJECTIONS: [&str; 5] = ["CALL REJECTED", "REJECTED", "CALL BARRED", "CALL FORBIDDEN", "FORBIDDEN"];
+/// What says that there is no network.
+const NO_SERVICE: [&str; 2] = ["NO SERVICE", "NO NETWORK"];
+/// Results that are looked for at the end of a line, the longer before what they end in.
+const GLUED: [&str; 14] = [
+    "NO CARRIER",
+    "NO DIALTONE",
+    "NO DIAL TONE",
+    "NO ANSWER",
+    "LINE IN USE",
+    "BLACKLISTED",
+    "CALL REJECTED",
+    "DELAYED",
+    "REJECTED",
+    "VOICE",
+    "BUSY",
+    "ERROR",
+    "FAX",
+    "OK",
+];
 /// Characters of a response line that are kept; no modem says more.
 pub const RESPONSE_LINE_MAX: usize = 256;
 /// Digits of a result code in numbers; more are a telephone number or data.
@@ -383,13 +461,6 @@ mod tests {
         verbose[0].clone()
     }
 
-    fn connect(line: &str) -> ConnectInfo {
-        match one(line) {
-            Response::Connect(info) => info,
-            other => panic!("{line}: {other:?}"),
-        }
-    }
-
     #[test]
     fn every_result_in_words_is_told_apart_in_any_case() {
         let table = [
@@ -398,7 +469,7 @@ mod tests {
             ("+CRING: ASYNC", Response::Ring),
             ("NO CARRIER", Response::NoCarrier),
             ("ERROR", Response::Error),
-            ("+CME ERROR: 30", Response::Error),
+            ("+CME ERROR: 10", Response::Error),
             ("+CME ERROR: SIM not inserted", Response::Error),
             ("NO DIALTONE", Response::NoDialtone),
             ("NO DIAL TONE", Response::NoDialtone),
@@ -415,14 +486,22 @@ mod tests {
             ("RRING", Response::Ringing),
             ("NMBR = 5551212", Response::CallerId),
             ("DATE=0412", Response::CallerId),
-            ("CARRIER 31200", Response::Report(Report::Carrier(31_200))),
-            ("+MRR: 33600,28800", Response::Report(Report::Carrier(33_600))),
+            ("CARRIER 31200", Response::Report(Report::Carrier { up: None, down: 31_200 })),
+            ("CARRIER 1200/75", Response::Report(Report::Carrier { up: Some(1_200), down: 75 })),
+            ("+MRR: 28800, 48000", Response::Report(Report::Carrier { up: Some(28_800), down: 48_000 })),
+            ("+MRR: 33600", Response::Report(Report::Carrier { up: None, down: 33_600 })),
+            ("+ILRR: 57600", Response::Report(Report::Port(57_600))),
+            ("+CR: REL ASYNC", Response::Report(Report::Protocol(Some("RLP".into())))),
+            ("+CR: ASYNC", Response::Report(Report::Protocol(None))),
+            ("CALL REJECTED", Response::Rejected),
+            ("NO SERVICE", Response::NoService),
             ("PROTOCOL: LAP-M", Response::Report(Report::Protocol(Some("LAPM".into())))),
+            ("PROTOCOL: ERROR-CONTROL/LAP-M", Response::Report(Report::Protocol(Some("LAPM".into())))),
             ("PROTOCOL: NONE", Response::Report(Report::Protocol(None))),
             ("+ER: LAPM", Response::Report(Report::Protocol(Some("LAPM".into())))),
             ("COMPRESSION: V.42BIS", Response::Report(Report::Compression(Some("V42BIS".into())))),
             ("+DR: NONE", Response::Report(Report::Compression(None))),
-            ("+MCR: V34", Response::Report(Report::Other)),
+            ("+MCR: V34", Response::Report(Report::Modulation("V34".into()))),
             ("ATDT5551212", Response::Echo),
             ("login: ", Response::Text),
         ];
@@ -442,42 +521,58 @@ mod tests {
     }
 
     #[test]
-    fn connect_lines_of_many_makers_tell_rate_protocol_and_compression() {
-        let table = [
-            ("CONNECT", None, None, None),
-            ("CONNECT 2400", Some(2_400), None, None),
-            ("CONNECT 57600/ARQ/V34/LAPM/V42BIS", Some(57_600), Some("LAPM"), Some("V42BIS")),
-            ("CONNECT 33600 V42bis", Some(33_600), None, Some("V42BIS")),
-            ("CONNECT 14400/V.32bis/LAP-M/V.42 bis", Some(14_400), Some("LAPM"), None),
-            ("CONNECT 19200/MNP5", Some(19_200), None, Some("MNP5")),
-            ("CONNECT 9600/ARQ", Some(9_600), Some("ARQ"), None),
-            ("CONNECT 75/1200", Some(1_200), None, None),
-            ("CONNECT 28800bps", Some(28_800), None, None),
-            ("CONNECT 99999999999999", None, None, None),
-            ("CONNECT/V34", None, None, None),
-            ("CONNECT2400", Some(2_400), None, None),
-        ];
-        for (line, rate, protocol, compression) in table {
-            let info = connect(line);
-            assert_eq!(info.text, line);
-            assert_eq!(info.rate, rate, "{line}");
-            assert_eq!(info.compression.as_deref(), compression, "{line}");
-            assert_eq!(info.protocol.as_deref(), protocol, "{line}");
+    fn a_makers_own_numbers_are_read_by_his_list() {
+        let codes = ResultCodes::from([(13, "CONNECT 9600/ARQ".to_owned()), (34, "FAX".to_owned())]);
+        let mut reader = Reader::new(codes);
+        let mut heard = |line: &[u8]| reader.hear(line).1.map(|heard| heard.response);
+        let Some(Response::Connect(info)) = heard(b"13\r") else { panic!("13 is CONNECT") };
+        assert_eq!(info.text, "13 (CONNECT 9600/ARQ)");
+        assert_eq!((info.rate, info.protocol.as_deref()), (Some(9_600), Some("ARQ")));
+        assert_eq!(heard(b"34\r"), Some(Response::Fax));
+        let Some(Response::Connect(info)) = heard(b"13LC\r") else { panic!("13LC is CONNECT") };
+        assert_eq!(
+            (info.protocol.as_deref(), info.compression.as_deref()),
+            (Some("LAPM"), Some("COMPRESSED"))
+        );
+        assert_eq!(heard(b"7\r"), Some(Response::Busy), "the common ones stay");
+    }
+
+    #[test]
+    fn a_result_glued_to_other_text_is_found_at_the_lines_end() {
+        let glued = |line: &str| {
+            hear_all(&mut Reader::default(), format!("{line}\r\n").as_bytes())
+                .pop()
+                .and_then(|heard| heard.glued())
+        };
+        for (line, result) in [
+            ("ATDT5551212BUSY", Response::Busy),
+            ("RINGNO CARRIER", Response::NoCarrier),
+            ("RINGBUSY", Response::Busy),
+            ("ATE0OK", Response::Ok),
+            ("~{NO DIALTONE", Response::NoDialtone),
+            ("ATX4ERROR", Response::Error),
+            ("\u{fffd}VOICE", Response::Voice),
+        ] {
+            assert_eq!(glued(line), Some(result), "{line}");
+        }
+        let Some(Response::Connect(info)) = glued("RINGCONNECT 2400/ARQ") else { panic!("CONNECT is found") };
+        assert_eq!((info.text.as_str(), info.rate), ("CONNECT 2400/ARQ", Some(2_400)));
+        for line in ["BUSY", "ATDT5551212", "hello", "RING", "CONNECTING", "NOTEBOOK", "no carrier pigeon"] {
+            assert_eq!(glued(line), None, "{line}");
         }
     }
 
     #[test]
-    fn reports_before_connect_know_better_than_its_line() {
-        let reports = vec![
-            (Report::Carrier(31_200), "CARRIER 31200".to_owned()),
-            (Report::Protocol(Some("LAPM".into())), "PROTOCOL: LAP-M".to_owned()),
-            (Report::Compression(None), "COMPRESSION: NONE".to_owned()),
-        ];
-        let info = connect("CONNECT 115200/V42BIS").with_reports(reports);
-        assert_eq!(info.rate, Some(31_200));
-        assert_eq!(info.protocol.as_deref(), Some("LAPM"));
-        assert_eq!(info.compression, None);
-        assert_eq!(info.notes, ["CARRIER 31200", "PROTOCOL: LAP-M", "COMPRESSION: NONE"]);
+    fn gsm_errors_say_whether_there_is_a_network() {
+        for (line, response, words) in [
+            ("+CME ERROR: 30", Response::NoService, Some("no network service")),
+            ("+CME ERROR: no network service", Response::NoService, None),
+            ("+CME ERROR: 11", Response::Error, Some("SIM PIN required")),
+            ("+CME ERROR: 999", Response::Error, None),
+        ] {
+            assert_eq!(one(line), response, "{line}");
+            assert_eq!(error_words(line), words, "{line}");
+        }
     }
 
     #[test]

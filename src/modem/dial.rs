@@ -1,9 +1,9 @@
-//! Dialling: wake the modem, set it up, dial, and tell apart the ways in which that ends.
+//! Dialling: make the modem ready, dial, and tell apart the ways in which that ends.
 //!
 //! ```text
-//! Drain -> Wake -> Setup -> Gap -> Setup -> .. -> Dialling -> LineFeed -> Done(ConnectInfo)
-//!           |  silent: an old call may be up       | BUSY, .. -> Freeing (ATH0) -> Done(error)
-//!           +-> Freeing (+++, ATH0) -> Wake        | too long -> Aborting (CR) --^
+//! Readying (ready.rs) -> Dialling -> LineFeed -> Done(ConnectInfo)
+//!                          | BUSY, .. -> Freeing (ATH0) -> Done(error)
+//!                          | too long -> Aborting (CR) --^
 //! ```
 //!
 //! However it fails, the modem is left on-hook and in command mode, or [`DialEvent::Note`] says that
@@ -16,10 +16,12 @@ use std::time::{Duration, Instant};
 
 pub use self::error::DialError;
 use self::error::call_failure;
-use super::codec::{CR, ConnectInfo, Heard, LF, Reader, Report, Response};
-use super::hangup::{HANG_UP_MAX, HangUp, HangUpError, HangUpEvent, QUIET};
+use super::codec::{CR, Heard, LF, Reader, Response};
+use super::connect::{ConnectInfo, Report};
+use super::hangup::{HANG_UP_MAX, HangUp, HangUpError, HangUpEvent};
 use super::number::{BadNumber, dial_string};
-use super::profile::{NUMBER_PLACE, Profile, WAIT_MS_MAX, WAIT_PLACE};
+use super::profile::{NUMBER_PLACE, Profile};
+use super::ready::{READY_MAX, Ready, ReadyEvent, S7_MAX, SetUp, setup_commands};
 use crate::machine::{Machine, Output, Transmit};
 
 /// Dials one number once.
@@ -27,19 +29,15 @@ use crate::machine::{Machine, Output, Transmit};
 pub struct Dial {
     profile: Profile,
     number: String,
-    setup: Vec<Command>,
     wait: Duration,
     state: State,
     reader: Reader,
-    /// Whether the modem's last OK was in numbers. Behind an OK in words, a number is no result.
-    numeric: Option<bool>,
-    /// What was said where only OK was expected.
-    garbled: Option<String>,
-    /// An old call has been looked for already.
-    freed: bool,
+    /// The modem answers in numbers. Where it answers in words, a number is no result.
+    numeric: bool,
+    /// The port's rate, in bit/s, where known.
+    speed: Option<u32>,
     rang: bool,
     reports: Vec<(Report, String)>,
-    setup_until: Option<Instant>,
     told: usize,
     outputs: VecDeque<Output<DialEvent, Result<ConnectInfo, DialError>>>,
 }
@@ -47,43 +45,19 @@ pub struct Dial {
 /// What happens on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DialEvent {
-    /// The modem answers.
-    Awake,
-    /// The modem does not answer; perhaps an old call is still up, and it is hung up first.
-    HangingUpOldCall,
+    /// On the way to a modem that is set up.
+    Ready(ReadyEvent),
     /// The number is being dialled, as it was given to the modem.
     Dialling(String),
     /// It rings at the other end.
     Ringing,
-    /// Something the user may want to know: an option refused, a line the modem said in between.
+    /// Something the user may want to know: a line the modem said in between.
     Note(String),
 }
 
 #[derive(Debug)]
 enum State {
-    Start,
-    /// What was under way before us goes by.
-    Drain {
-        until: Instant,
-        limit: Instant,
-    },
-    /// `AT` is out; `quiet` is when an answer to it counts, if nothing follows it until then.
-    Wake {
-        tries: u32,
-        until: Instant,
-        quiet: Option<Instant>,
-    },
-    /// A moment of silence before the command with this index.
-    Gap {
-        next: usize,
-        until: Instant,
-    },
-    /// The command with this index is out.
-    Setup {
-        index: usize,
-        repeated: bool,
-        until: Instant,
-    },
+    Readying(Box<Ready>),
     Dialling {
         until: Instant,
     },
@@ -96,7 +70,7 @@ enum State {
         info: ConnectInfo,
         until: Instant,
     },
-    /// The modem is put on-hook: then dialling begins, or fails so.
+    /// The modem is put on-hook: then dialling fails so.
     Freeing {
         hangup: Box<HangUp>,
         then: Option<DialError>,
@@ -104,67 +78,50 @@ enum State {
     Ended,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Need {
-    /// Without an answer the next command settles it.
-    Reset,
-    Needed,
-    Optional,
-}
-
-#[derive(Debug)]
-struct Command {
-    text: String,
-    need: Need,
-}
-
 impl Dial {
     /// Prepares to dial `number` and to wait for a carrier no longer than `wait`, which is held
     /// between a second and [`DIAL_WAIT_LIMIT`].
-    pub fn new(profile: Profile, number: &str, wait: Duration) -> Result<Self, BadNumber> {
+    pub fn new(profile: Profile, set_up: &SetUp, number: &str, wait: Duration) -> Result<Self, BadNumber> {
         let number = dial_string(&profile, number)?;
         let wait = wait.clamp(Duration::from_secs(1), DIAL_WAIT_LIMIT);
-        let setup = setup_commands(&profile, wait);
+        // The modem should give up first: then it hangs up by itself and says why.
+        let modems = if wait > 2 * DIAL_WAIT_MARGIN { wait - DIAL_WAIT_MARGIN } else { wait };
+        let setup = setup_commands(&profile, &set_up.choices, modems);
+        let ready = Ready::new(&profile, set_up, setup);
         Ok(Self {
+            reader: Reader::new(profile.codes.clone()),
             profile,
             number,
-            setup,
             wait,
-            state: State::Start,
-            reader: Reader::default(),
-            numeric: None,
-            garbled: None,
-            freed: false,
+            state: State::Readying(Box::new(ready)),
+            numeric: false,
+            speed: set_up.speed,
             rang: false,
             reports: Vec::new(),
-            setup_until: None,
             told: 0,
             outputs: VecDeque::new(),
         })
     }
 
+    /// The command lines that will be sent, in their order, each with its deadline. The last dials.
+    pub fn plan(&self) -> Vec<(String, Duration)> {
+        let setup = match &self.state {
+            State::Readying(ready) => ready.setup(),
+            State::Dialling { .. }
+            | State::Aborting { .. }
+            | State::LineFeed { .. }
+            | State::Freeing { .. }
+            | State::Ended => &[],
+        };
+        let lines = setup.iter().map(|command| (format!("AT{}", command.text), command.wait));
+        lines.chain([(self.dial_command(), self.wait)]).collect()
+    }
+
     /// Makes the transition that is due, if one is.
     fn advance(&mut self, now: Instant) {
         match self.state {
-            State::Start => {
-                self.state = State::Drain { until: now + DRAIN_QUIET, limit: now + DRAIN_MAX };
-            }
-            State::Freeing { .. } | State::Ended => {}
+            State::Readying(_) | State::Freeing { .. } | State::Ended => {}
             _ if self.until().is_none_or(|until| now < until) => {}
-            State::Drain { .. } => self.wake(now, 1),
-            State::Wake { quiet: Some(quiet), .. } if quiet <= now && !self.reader.is_mid_line() => {
-                self.garbled = None;
-                self.tell(DialEvent::Awake);
-                self.send_command(now, 0, false);
-            }
-            // The answer was an old call's data, which goes on: it has the rest of the time.
-            State::Wake { tries, until, quiet: Some(_) } if now < until => {
-                self.state = State::Wake { tries, until, quiet: None };
-            }
-            State::Wake { tries, .. } if tries < WAKE_TRIES => self.wake(now, tries + 1),
-            State::Wake { .. } => self.free_or_fail(),
-            State::Gap { next, .. } => self.send_command(now, next, false),
-            State::Setup { index, repeated, .. } => self.unanswered(now, index, repeated),
             State::Dialling { .. } => {
                 self.transmit([CR]);
                 self.state = State::Aborting { until: now + ABORT_WAIT };
@@ -176,44 +133,19 @@ impl Dial {
 
     fn until(&self) -> Option<Instant> {
         match self.state {
-            State::Start | State::Freeing { .. } | State::Ended => None,
-            State::Drain { until, limit } => Some(until.min(limit)),
-            State::Wake { until, quiet, .. } => Some(quiet.map_or(until, |quiet| quiet.min(until))),
-            State::Gap { until, .. }
-            | State::Setup { until, .. }
-            | State::Dialling { until }
-            | State::Aborting { until }
-            | State::LineFeed { until, .. } => Some(until),
+            State::Readying(_) | State::Freeing { .. } | State::Ended => None,
+            State::Dialling { until } | State::Aborting { until } | State::LineFeed { until, .. } => {
+                Some(until)
+            }
         }
     }
 
-    fn wake(&mut self, now: Instant, tries: u32) {
-        // A modem whose stored settings are quiet (Q1) hears the first try and says nothing.
-        let command: &[u8] = if tries == 1 { b"AT\r" } else { b"ATQ0\r" };
-        self.transmit(command);
-        self.state = State::Wake { tries, until: now + WAKE_WAIT, quiet: None };
-    }
-
-    fn send_command(&mut self, now: Instant, index: usize, repeated: bool) {
-        let setup_until = *self.setup_until.get_or_insert(now + SETUP_MAX);
-        let command = self.setup.get(index);
-        if now >= setup_until && command.is_some_and(|command| command.need != Need::Optional) {
-            self.end(Err(self.silent()));
-        } else if let Some(command) = command.filter(|_| now < setup_until) {
-            let wait = match command.need {
-                Need::Reset => self.profile.reset_wait,
-                Need::Needed | Need::Optional => self.profile.command_wait,
-            };
-            let line = format!("AT{}\r", command.text);
-            self.transmit(line);
-            self.state = State::Setup { index, repeated, until: now + wait };
-        } else {
-            // The options that are left when the time for them is over are not worth more of it.
-            self.tell(DialEvent::Dialling(self.number.clone()));
-            let line = format!("{}\r", self.dial_command());
-            self.transmit(line);
-            self.state = State::Dialling { until: now + self.wait };
-        }
+    fn dial(&mut self, now: Instant) {
+        // Beyond the limit for events: dials are counted.
+        self.outputs.push_back(Output::Event(DialEvent::Dialling(self.number.clone())));
+        let line = format!("{}\r", self.dial_command());
+        self.transmit(line);
+        self.state = State::Dialling { until: now + self.wait };
     }
 
     fn dial_command(&self) -> String {
@@ -221,121 +153,30 @@ impl Dial {
         format!("AT{}", template.replacen(NUMBER_PLACE, &self.number, 1))
     }
 
-    /// No answer to a command of the setup.
-    fn unanswered(&mut self, now: Instant, index: usize, repeated: bool) {
-        let Some(command) = self.setup.get(index) else { return };
-        match command.need {
-            Need::Needed if !repeated => self.send_command(now, index, true),
-            Need::Needed => self.free_or_fail(),
-            Need::Reset | Need::Optional => {
-                self.note(format!("the modem does not answer to AT{}", command.text));
-                self.gap(now, index + 1, COMMAND_GAP);
-            }
+    fn freed(&mut self, then: Option<DialError>, outcome: Result<(), HangUpError>) {
+        if let Err(trouble) = outcome {
+            // Beyond the limit for events, because this one may cost money.
+            self.outputs.push_back(Output::Event(DialEvent::Note(trouble.to_string())));
         }
-    }
-
-    /// The modem has not answered: it may be on-line from a call that was never hung up.
-    fn free_or_fail(&mut self) {
-        if self.freed {
-            self.end(Err(self.silent()));
-        } else {
-            self.freed = true;
-            self.tell(DialEvent::HangingUpOldCall);
-            let hangup = Box::new(HangUp::once(&self.profile));
-            self.state = State::Freeing { hangup, then: None };
-        }
-    }
-
-    fn silent(&self) -> DialError {
-        match self.garbled.clone().or_else(|| self.reader.unfinished()) {
-            Some(heard) => DialError::Garbled { heard },
-            None => DialError::ModemSilent,
-        }
-    }
-
-    fn freed(&mut self, now: Instant, then: Option<DialError>, outcome: Result<(), HangUpError>) {
-        match (then, outcome) {
-            (None, Ok(())) => self.wake(now, 1),
-            (None, Err(_)) => self.end(Err(self.silent())),
-            (Some(error), Ok(())) => self.end(Err(error)),
-            (Some(error), Err(trouble)) => {
-                // Beyond the limit for events, because this one may cost money.
-                self.outputs.push_back(Output::Event(DialEvent::Note(trouble.to_string())));
-                self.end(Err(error));
-            }
-        }
-    }
-
-    fn gap(&mut self, now: Instant, next: usize, gap: Duration) {
-        self.state = State::Gap { next, until: now + gap };
+        self.end(Err(then.unwrap_or(DialError::PortGone))); // it was set with the state
     }
 
     fn hear(&mut self, now: Instant, heard: Heard) {
-        if heard.response == Response::Ok {
-            self.numeric = Some(heard.numeric);
-        }
         match self.state {
-            State::Wake { tries, until, quiet } => {
-                let quiet = self.hear_awake(now, heard, quiet);
-                self.state = State::Wake { tries, until, quiet };
-            }
-            State::Setup { index, .. } => self.hear_setup(now, index, heard),
             State::Dialling { .. } => self.hear_dialling(now, heard),
             State::Aborting { .. } => self.hear_aborting(now, heard),
-            // Nothing was asked, so nothing is an answer.
-            State::Start | State::Drain { .. } | State::Gap { .. } => {}
             // These read no lines.
-            State::LineFeed { .. } | State::Freeing { .. } | State::Ended => {}
-        }
-    }
-
-    /// Until when it must be quiet now for the modem to be awake. On-line to an old call, a line OK
-    /// may be data, but then more follows.
-    fn hear_awake(&mut self, now: Instant, heard: Heard, quiet: Option<Instant>) -> Option<Instant> {
-        match heard.response {
-            // An ERROR is to what stood in the command line before our AT; the modem lives.
-            Response::Ok | Response::Error => Some(now + QUIET),
-            Response::Echo | Response::Ring | Response::CallerId | Response::NoCarrier => quiet,
-            Response::Ringing | Response::Report(_) => quiet,
-            Response::Text => {
-                self.garbled.get_or_insert(heard.text);
-                None
-            }
-            Response::Connect(_)
-            | Response::NoDialtone
-            | Response::Busy
-            | Response::NoAnswer
-            | Response::Voice
-            | Response::Fax
-            | Response::Blacklisted
-            | Response::Delayed(_) => None,
-        }
-    }
-
-    fn hear_setup(&mut self, now: Instant, index: usize, heard: Heard) {
-        let Some(command) = self.setup.get(index) else { return };
-        match (accepted(&heard.response), command.need) {
-            // An echo, a call coming in, or a line of text: the answer is still to come.
-            (None, _) => {}
-            (Some(true), Need::Reset) => self.gap(now, index + 1, self.profile.settle),
-            (Some(true), Need::Needed | Need::Optional) => self.gap(now, index + 1, COMMAND_GAP),
-            (Some(false), Need::Needed) => {
-                let command = format!("AT{}", command.text);
-                self.end(Err(DialError::Refused { command, reply: heard.text }));
-            }
-            (Some(false), Need::Reset | Need::Optional) => {
-                self.note(format!("the modem answers {:?} to AT{}", heard.text, command.text));
-                self.gap(now, index + 1, COMMAND_GAP);
-            }
+            State::Readying(_) | State::LineFeed { .. } | State::Freeing { .. } | State::Ended => {}
         }
     }
 
     fn hear_dialling(&mut self, now: Instant, heard: Heard) {
-        if heard.numeric && self.numeric == Some(false) {
+        if heard.numeric && !self.numeric {
             self.note(format!("the modem says {:?}", heard.text));
             return;
         }
-        match heard.response {
+        let response = heard.glued().unwrap_or_else(|| heard.response.clone());
+        match response {
             Response::Connect(info) => self.carrier(now, info, heard.numeric || heard.ended_by == LF),
             Response::Error => {
                 self.fail(DialError::Refused { command: self.dial_command(), reply: heard.text });
@@ -355,7 +196,7 @@ impl Dial {
                 self.note(format!("the modem says {:?}", heard.text));
             }
             other => {
-                if let Some(error) = call_failure(&other) {
+                if let Some(error) = call_failure(&other, &heard.text) {
                     self.fail(error);
                 }
             }
@@ -364,16 +205,17 @@ impl Dial {
 
     /// What comes behind the CR that broke off may still be the real end of the call.
     fn hear_aborting(&mut self, now: Instant, heard: Heard) {
-        if heard.numeric && self.numeric == Some(false) {
+        if heard.numeric && !self.numeric {
             return;
         }
-        match heard.response {
+        let response = heard.glued().unwrap_or_else(|| heard.response.clone());
+        match response {
             Response::Connect(info) => self.carrier(now, info, heard.numeric || heard.ended_by == LF),
             Response::Ok | Response::Error | Response::NoCarrier => self.fail(self.too_late()),
             Response::Echo | Response::Text | Response::Ring | Response::CallerId => {}
             Response::Ringing | Response::Report(_) => {}
             other => {
-                if let Some(error) = call_failure(&other) {
+                if let Some(error) = call_failure(&other, &heard.text) {
                     self.fail(error);
                 }
             }
@@ -386,6 +228,7 @@ impl Dial {
 
     fn carrier(&mut self, now: Instant, info: ConnectInfo, line_is_over: bool) {
         let info = info.with_reports(std::mem::take(&mut self.reports));
+        let info = info.settle(self.profile.connect_rate, self.speed);
         self.state = State::LineFeed { info, until: now + LINE_FEED_WAIT };
         if line_is_over {
             self.connected();
@@ -440,18 +283,9 @@ impl Machine for Dial {
                     taken += usize::from(rest[0] == LF);
                     self.connected();
                 }
-                State::Start | State::Drain { .. } => {
-                    if let State::Drain { until, .. } = &mut self.state {
-                        *until = now + DRAIN_QUIET;
-                    }
-                    return bytes.len();
-                }
+                State::Readying(ready) => return taken + ready.handle_input(now, rest),
                 State::Freeing { hangup, .. } => return taken + hangup.handle_input(now, rest),
-                State::Wake { .. }
-                | State::Gap { .. }
-                | State::Setup { .. }
-                | State::Dialling { .. }
-                | State::Aborting { .. } => {
+                State::Dialling { .. } | State::Aborting { .. } => {
                     let (length, heard) = self.reader.hear(rest);
                     taken += length;
                     if let Some(heard) = heard {
@@ -471,8 +305,10 @@ impl Machine for Dial {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.advance(now);
-        if let State::Freeing { hangup, .. } = &mut self.state {
-            hangup.handle_timeout(now);
+        match &mut self.state {
+            State::Readying(ready) => ready.handle_timeout(now),
+            State::Freeing { hangup, .. } => hangup.handle_timeout(now),
+            State::Dialling { .. } | State::Aborting { .. } | State::LineFeed { .. } | State::Ended => {}
         }
     }
 
@@ -482,56 +318,35 @@ impl Machine for Dial {
             if let Some(output) = self.outputs.pop_front() {
                 return output;
             }
-            let State::Freeing { hangup, then } = &mut self.state else {
-                return Output::Wait(self.until());
-            };
-            match hangup.poll_output(now) {
-                Output::Transmit(transmit) => return Output::Transmit(transmit),
-                Output::Control(control) => return Output::Control(control),
-                Output::Wait(until) => return Output::Wait(until),
-                Output::Event(
-                    HangUpEvent::DroppingDtr | HangUpEvent::Escaping(_) | HangUpEvent::NoCarrier,
-                ) => {}
-                Output::Done(outcome) => {
-                    let then = then.take();
-                    self.freed(now, then, outcome.map(|_| ()));
+            match &mut self.state {
+                State::Readying(ready) => match ready.poll_output(now) {
+                    Output::Transmit(transmit) => return Output::Transmit(transmit),
+                    Output::Control(control) => return Output::Control(control),
+                    Output::Wait(until) => return Output::Wait(until),
+                    Output::Event(event) => self.tell(DialEvent::Ready(event)),
+                    Output::Done(Ok(awake)) => {
+                        (self.numeric, self.speed) = (awake.numeric, awake.speed);
+                        self.dial(now);
+                    }
+                    Output::Done(Err(error)) => self.end(Err(error.into())),
+                },
+                State::Freeing { hangup, then } => match hangup.poll_output(now) {
+                    Output::Transmit(transmit) => return Output::Transmit(transmit),
+                    Output::Control(control) => return Output::Control(control),
+                    Output::Wait(until) => return Output::Wait(until),
+                    Output::Event(
+                        HangUpEvent::DroppingDtr | HangUpEvent::Escaping(_) | HangUpEvent::NoCarrier,
+                    ) => {}
+                    Output::Done(outcome) => {
+                        let then = then.take();
+                        self.freed(then, outcome.map(|_| ()));
+                    }
+                },
+                State::Dialling { .. } | State::Aborting { .. } | State::LineFeed { .. } | State::Ended => {
+                    return Output::Wait(self.until());
                 }
             }
         }
-    }
-}
-
-fn setup_commands(profile: &Profile, wait: Duration) -> Vec<Command> {
-    // The modem should give up first: then it hangs up by itself and says why.
-    let ours = if wait > 2 * DIAL_WAIT_MARGIN { wait - DIAL_WAIT_MARGIN } else { wait };
-    let seconds = ours.as_secs().clamp(1, S7_MAX).to_string();
-    let command = |text: &String, need| Command { text: text.replacen(WAIT_PLACE, &seconds, 1), need };
-    let reset = profile.reset.iter().map(|text| command(text, Need::Reset));
-    let init = profile.init.iter().map(|text| command(text, Need::Needed));
-    let options = profile.options.iter().map(|text| command(text, Need::Optional));
-    reset.chain(init).chain(options).collect()
-}
-
-/// Whether a command was accepted, if this is an answer to one.
-fn accepted(response: &Response) -> Option<bool> {
-    match response {
-        Response::Ok => Some(true),
-        Response::Error => Some(false),
-        Response::Connect(_)
-        | Response::Ring
-        | Response::CallerId
-        | Response::NoCarrier
-        | Response::NoDialtone
-        | Response::Busy
-        | Response::NoAnswer
-        | Response::Voice
-        | Response::Fax
-        | Response::Blacklisted
-        | Response::Delayed(_)
-        | Response::Ringing
-        | Response::Report(_)
-        | Response::Echo
-        | Response::Text => None,
     }
 }
 
@@ -541,48 +356,23 @@ pub const DIAL_WAIT_MAX: Duration = Duration::from_secs(90);
 /// The longest wait for a carrier that can be asked for; S7 holds no more.
 pub const DIAL_WAIT_LIMIT: Duration = Duration::from_secs(S7_MAX);
 
-/// The longest that [`Dial`] takes beside the wait for the carrier, whatever the port says: draining,
-/// waking twice with an old call hung up in between, setting up, breaking off and hanging up.
-pub const DIAL_OVERHEAD_MAX: Duration = Duration::from_secs(120);
+/// The longest that [`Dial`] takes beside the wait for the carrier, whatever the port says: making the
+/// modem ready, breaking off and hanging up.
+pub const DIAL_OVERHEAD_MAX: Duration = Duration::from_secs(200);
 
-/// The longest that a port takes on which nothing ever answers AT, with the generic profile.
-pub const MODEM_SILENT_MAX: Duration = Duration::from_secs(15);
-
-/// How long the line must be silent before the modem is woken.
-const DRAIN_QUIET: Duration = Duration::from_millis(200);
-/// How long it is waited for that; an old call may never be silent.
-const DRAIN_MAX: Duration = Duration::from_secs(1);
-/// How long the modem may take to say OK to AT, and be quiet then.
-const WAKE_WAIT: Duration = Duration::from_millis(1_250);
-/// How often it is asked; the first may be lost to finding the port's rate.
-const WAKE_TRIES: u32 = 3;
-/// Silence between an answer and the next command: old modems lose what comes sooner.
-const COMMAND_GAP: Duration = Duration::from_millis(50);
-/// All of reset, init and options together.
-const SETUP_MAX: Duration = Duration::from_secs(30);
 /// How long the modem may take to answer when dialling is broken off.
 const ABORT_WAIT: Duration = Duration::from_secs(5);
 /// How long the LF behind CONNECT's CR may take; at 300 bit/s it takes 33 ms.
 const LINE_FEED_WAIT: Duration = Duration::from_millis(50);
 /// By how much the modem's own wait, S7, is shorter than ours.
 const DIAL_WAIT_MARGIN: Duration = Duration::from_secs(5);
-/// The largest value of S7, in seconds.
-const S7_MAX: u64 = 255;
 /// Events told by one machine; what a babbling port says beyond that is passed over.
 const EVENTS_MAX: usize = 40;
 /// Lines kept that tell about the connection.
 const REPORTS_MAX: usize = 16;
 
-// The needed commands that overrun the setup's time are one, sent twice.
 const _: () = assert!(
-    DRAIN_MAX.as_secs()
-        + 2 * WAKE_TRIES as u64 * (WAKE_WAIT.as_secs() + 1)
-        + SETUP_MAX.as_secs()
-        + 2 * WAIT_MS_MAX / 1_000
-        + ABORT_WAIT.as_secs()
-        + HANG_UP_MAX.as_secs()
-        + MODEM_SILENT_MAX.as_secs() // one escape, and all the gaps
-        <= DIAL_OVERHEAD_MAX.as_secs()
+    READY_MAX.as_secs() + ABORT_WAIT.as_secs() + HANG_UP_MAX.as_secs() <= DIAL_OVERHEAD_MAX.as_secs()
 );
 
 #[cfg(test)]

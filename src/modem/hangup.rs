@@ -116,7 +116,13 @@ enum Verdict {
 impl HangUp {
     /// Hangs up a call. With `has_dtr` the port has a DTR lead that reaches the modem.
     pub fn new(profile: &Profile, has_dtr: bool) -> Self {
-        Self::begin(profile, if has_dtr { Begin::Dtr } else { Begin::Guard }, TRIES_MAX)
+        Self::begin(profile, Self::first(profile, has_dtr), TRIES_MAX)
+    }
+
+    fn first(profile: &Profile, has_dtr: bool) -> Begin {
+        // Without a modem, DTR low is all that tells the other end; with one that ignores DTR
+        // (&D0) it would cost a second for nothing.
+        if has_dtr && (profile.dtr_hangs_up || !profile.dials()) { Begin::Dtr } else { Begin::Guard }
     }
 
     /// Makes sure of a modem that should be in command mode already: dialling has failed, or it has
@@ -126,8 +132,8 @@ impl HangUp {
     }
 
     /// One attempt at a modem that may be on-line, or may not be there at all.
-    pub(super) fn once(profile: &Profile) -> Self {
-        Self::begin(profile, Begin::Guard, 1)
+    pub(super) fn once(profile: &Profile, has_dtr: bool) -> Self {
+        Self::begin(profile, Self::first(profile, has_dtr), 1)
     }
 
     fn begin(profile: &Profile, begin: Begin, tries_max: u32) -> Self {
@@ -135,7 +141,7 @@ impl HangUp {
             profile: profile.clone(),
             begin,
             state: State::Start,
-            reader: Reader::default(),
+            reader: Reader::new(profile.codes.clone()),
             verdict: None,
             quiet_at: None,
             carrier_lost: false,
@@ -182,6 +188,8 @@ impl HangUp {
             | Response::Fax
             | Response::Blacklisted
             | Response::Delayed(_)
+            | Response::Rejected
+            | Response::NoService
             | Response::Echo => self.verdict = None,
         }
     }
@@ -265,7 +273,11 @@ impl HangUp {
             State::DtrUp { .. } if !self.profile.dials() => self.end(Ok(HungUp::NoModem)),
             State::DtrUp { .. } | State::Pause { .. } => self.ask(now, true),
             State::Guard { .. } => {
-                self.outputs.push_back(Output::Transmit(Transmit::plain([self.profile.escape; 3])));
+                let mut escape = vec![self.profile.escape; 3];
+                if self.profile.escape_with_at {
+                    escape.extend_from_slice(b"AT\r");
+                }
+                self.outputs.push_back(Output::Transmit(Transmit::plain(escape)));
                 self.verdict = None;
                 let guard = now + self.profile.guard;
                 self.state = State::Escaped { guard, until: guard + ESCAPE_WAIT };

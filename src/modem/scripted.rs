@@ -23,6 +23,8 @@ pub(super) struct Scripted {
     pub numeric: bool,
     /// Answers nothing at all.
     pub deaf: bool,
+    /// Hears only what comes at this rate, in bit/s; `None` is every rate.
+    pub hears_at: Option<u32>,
     /// A call is up.
     pub call: bool,
     /// A call is up and bytes go to the host.
@@ -40,6 +42,7 @@ pub(super) struct Scripted {
     /// The commands it has read.
     pub commands: Vec<String>,
     // What it is doing; tests leave these alone, but struct update needs to see them.
+    pub port_speed: u32,
     pub line: Vec<u8>,
     pub out: VecDeque<(Instant, Vec<u8>)>,
     pub dialling: bool,
@@ -54,6 +57,8 @@ impl Scripted {
             echo: false,
             numeric: false,
             deaf: false,
+            hears_at: None,
+            port_speed: 57_600,
             call: false,
             online: false,
             obeys_dtr: true,
@@ -134,7 +139,7 @@ impl Scripted {
 
 impl Peer for Scripted {
     fn handle_input(&mut self, now: Instant, bytes: &[u8]) {
-        if self.deaf {
+        if self.deaf || self.hears_at.is_some_and(|speed| speed != self.port_speed) {
             return;
         }
         if self.online {
@@ -146,6 +151,9 @@ impl Peer for Scripted {
     }
 
     fn handle_control(&mut self, now: Instant, control: Control) {
+        if let Control::Speed(speed) = control {
+            self.port_speed = speed;
+        }
         if control == Control::Dtr(false) && self.obeys_dtr && self.call {
             self.call = false;
             self.online = false;

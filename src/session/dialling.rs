@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::call::{CallPlan, CallReport};
 use super::link::{LineEnd, Link};
 use super::{Ending, Failure, Progress, Stage, Watch};
-use crate::modem::{Dial, DialError, DialEvent, HangUp, Profile};
+use crate::modem::{Dial, DialError, DialEvent, HangUp, Profile, ReadyError, ReadyEvent, SetUp};
 
 /// Dials the account's numbers in turn until one connects.
 pub(super) async fn dial(
@@ -19,19 +19,16 @@ pub(super) async fn dial(
     let mut last = Failure::new(Ending::Config, Stage::Dialling, "the account has no number to dial");
     for number in &plan.account.phones {
         watch(Progress::Stage(Stage::Dialling, number.clone()));
-        let mut dial = Dial::new(profile.clone(), number, DIAL_WAIT)
+        let set_up = SetUp { has_dtr: link.leads_known(), ..SetUp::default() };
+        let mut dial = Dial::new(profile.clone(), &set_up, number, DIAL_WAIT)
             .map_err(|bad| Failure::new(Ending::Config, Stage::Dialling, bad))?;
         let outcome = link
             .drive(&mut dial, |_, event| {
                 match event {
                     DialEvent::Dialling(_) => report.dials += 1,
                     DialEvent::Note(note) => watch(Progress::Note(note)),
-                    DialEvent::Awake | DialEvent::Ringing => {}
-                    DialEvent::HangingUpOldCall => {
-                        watch(Progress::Note(
-                            "the modem was still on-line; hanging that call up first".to_owned(),
-                        ));
-                    }
+                    DialEvent::Ringing => {}
+                    DialEvent::Ready(event) => tell_ready(watch, event),
                 }
                 Ok::<_, Failure>(())
             })
@@ -52,9 +49,27 @@ pub(super) async fn dial(
     Err(last)
 }
 
+/// What happens on the way to a modem that is set up.
+fn tell_ready(watch: Watch<'_>, event: ReadyEvent) {
+    match event {
+        ReadyEvent::Awake => {}
+        ReadyEvent::HangingUpOldCall => {
+            watch(Progress::Note("the modem was still on-line; hanging that call up first".to_owned()));
+        }
+        ReadyEvent::FoundAtSpeed(speed) => {
+            watch(Progress::Note(format!("the modem answers at {speed} bit/s, not at the line's `speed`")));
+        }
+        ReadyEvent::Note(note) => watch(Progress::Note(note)),
+    }
+}
+
 fn dial_failure(number: &str, error: &DialError, link: &Link) -> Failure {
     let ending = match error {
-        DialError::ModemSilent | DialError::Garbled { .. } => Ending::ModemSilent,
+        DialError::NotReady(ReadyError::Silent | ReadyError::Garbled { .. }) => Ending::ModemSilent,
+        DialError::NotReady(ReadyError::Refused { .. }) => Ending::PeerMisbehaved,
+        DialError::NotReady(ReadyError::PortGone) => Ending::NoSuchPort,
+        DialError::Rejected { .. } => Ending::Rejected,
+        DialError::NoService { .. } => Ending::NoDialtone,
         DialError::Busy => Ending::Busy,
         DialError::NoAnswer | DialError::TimedOut { .. } => Ending::NoAnswer,
         DialError::NoCarrier => Ending::NoCarrier,

@@ -56,6 +56,8 @@ pub enum Ending {
     LoginExpired,
     /// The modem refuses this number altogether.
     Blacklisted,
+    /// The network or the other end does not want the call.
+    Rejected,
     /// Logged in, and the mailbox may not be read.
     NoPermission,
     /// The configuration is not right.

@@ -3,20 +3,15 @@
 use std::time::Duration;
 
 use crate::modem::codec::Response;
+use crate::modem::ready::ReadyError;
 
 /// How dialling fails.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DialError {
-    /// Not a byte came back.
-    #[error("the modem does not answer: is it on, and is this its port and speed?")]
-    ModemSilent,
-    /// Something came back, but no answer to `AT`.
-    #[error("no modem answers, though the port says {heard:?}: is this the modem's port and speed?")]
-    Garbled {
-        /// The first line that came.
-        heard: String,
-    },
-    /// A command that is needed was not accepted.
+    /// There is no modem to dial with.
+    #[error(transparent)]
+    NotReady(#[from] ReadyError),
+    /// The modem does not take the number.
     #[error("the modem answers {reply:?} to {command}: does its profile fit?")]
     Refused {
         /// The command.
@@ -33,6 +28,18 @@ pub enum DialError {
     /// No modem answered at the other end, or the two did not agree.
     #[error("no carrier: no modem answered at the number, or the two could not agree")]
     NoCarrier,
+    /// The network or the other end does not want the call.
+    #[error("the call was rejected ({reply:?}): is the number right, and may this line call it?")]
+    Rejected {
+        /// What the modem said.
+        reply: String,
+    },
+    /// There is no network to call through (GSM, satellite).
+    #[error("there is no network ({reply:?}): is the aerial in the open, and the SIM in its place?")]
+    NoService {
+        /// What the modem said.
+        reply: String,
+    },
     /// The telephone line is dead, or in use.
     #[error("no dial tone: is the telephone line plugged in and free?")]
     NoDialtone,
@@ -63,7 +70,7 @@ pub enum DialError {
 }
 
 /// The result codes that end a call before it began.
-pub(super) fn call_failure(response: &Response) -> Option<DialError> {
+pub(super) fn call_failure(response: &Response, reply: &str) -> Option<DialError> {
     match response {
         Response::NoCarrier => Some(DialError::NoCarrier),
         Response::NoDialtone => Some(DialError::NoDialtone),
@@ -73,6 +80,8 @@ pub(super) fn call_failure(response: &Response) -> Option<DialError> {
         Response::Fax => Some(DialError::Fax),
         Response::Blacklisted => Some(DialError::Blacklisted),
         Response::Delayed(remaining) => Some(DialError::Delayed { remaining: *remaining }),
+        Response::Rejected => Some(DialError::Rejected { reply: reply.to_owned() }),
+        Response::NoService => Some(DialError::NoService { reply: reply.to_owned() }),
         Response::Ok
         | Response::Connect(_)
         | Response::Ring

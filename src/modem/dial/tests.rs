@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::modem::ready::{MODEM_SILENT_MAX, ReadyError, SETUP_MAX};
 use crate::modem::scripted::{Scripted, generic, ms};
 use crate::sim::converse::{Conversation, converse, epoch};
 use crate::sim::wire::LineQuality;
@@ -12,7 +13,8 @@ type Call = Conversation<DialEvent, Result<ConnectInfo, DialError>>;
 const LONG: Duration = Duration::from_secs(1_000);
 
 fn dial(modem: &mut Scripted) -> Call {
-    let mut dial = Dial::new(generic(), "555 1212", Duration::from_secs(60)).expect("a sound number");
+    let mut dial =
+        Dial::new(generic(), &SetUp::default(), "555 1212", Duration::from_secs(60)).expect("a sound number");
     converse(&mut dial, modem, LineQuality::PERFECT, 1, LONG)
 }
 
@@ -46,6 +48,8 @@ fn ends() -> Vec<(&'static str, Option<u8>, DialError)> {
         ("BLACKLISTED", Some(32), DialError::Blacklisted),
         ("DELAYED 00:01:00", None, minute),
         ("DELAYED", Some(24), DialError::Delayed { remaining: None }),
+        ("CALL REJECTED", None, DialError::Rejected { reply: "CALL REJECTED".into() }),
+        ("NO SERVICE", None, DialError::NoService { reply: "NO SERVICE".into() }),
         ("ERROR", Some(4), DialError::Refused { command: "ATDT5551212".into(), reply: "ERROR".into() }),
     ]
 }
@@ -74,13 +78,27 @@ fn a_connection_is_handed_over_with_what_was_told_about_it() {
     let transcript = b"\r\nRRING\r\n\r\nCARRIER 31200\r\n\r\nPROTOCOL: LAP-M\r\n\r\nCOMPRESSION: V.42BIS\r\n\r\nCONNECT 57600\r\n";
     let mut modem = Scripted::dialling(transcript);
     let call = dial(&mut modem);
-    assert_eq!(call.events.first(), Some(&DialEvent::Awake));
+    assert_eq!(call.events.first(), Some(&DialEvent::Ready(ReadyEvent::Awake)));
     assert!(call.events.contains(&DialEvent::Dialling("5551212".into())));
     assert_eq!(call.events.last(), Some(&DialEvent::Ringing));
     assert!(call.elapsed < Duration::from_secs(5), "{:?}", call.elapsed);
     assert_eq!(
         modem.commands,
-        ["", "Z", "Q0V1", "E0", "X4", "W2", "&C1", "&D2", "S0=0", "S7=55", "DT5551212"]
+        [
+            "",
+            "Z",
+            "Q0V1",
+            "E0",
+            "&C1",
+            "&D2",
+            "S0=0",
+            "S7=55",
+            "X4W2",
+            "+IFC=2,2",
+            "+ES=3,0,2",
+            "+DS=3",
+            "DT5551212"
+        ]
     );
     let info = info(call);
     assert_eq!(info.text, "CONNECT 57600");
@@ -141,7 +159,7 @@ fn a_modem_still_in_an_old_call_is_hung_up_and_dialled() {
         modem.dialled.1 = b"\r\nBUSY\r\n".to_vec();
         let call = dial(&mut modem);
         assert_eq!(error(&call), DialError::Busy);
-        assert_eq!(call.events.first(), Some(&DialEvent::HangingUpOldCall));
+        assert_eq!(call.events.first(), Some(&DialEvent::Ready(ReadyEvent::HangingUpOldCall)));
         assert!(!modem.call);
     }
 }
@@ -153,7 +171,7 @@ fn an_ok_in_the_old_calls_data_is_not_taken_for_the_modem() {
         modem.dialled.1 = b"\r\nBUSY\r\n".to_vec();
         let call = dial(&mut modem);
         assert_eq!(error(&call), DialError::Busy, "{}", flood.escape_ascii());
-        assert_eq!(call.events.first(), Some(&DialEvent::HangingUpOldCall));
+        assert_eq!(call.events.first(), Some(&DialEvent::Ready(ReadyEvent::HangingUpOldCall)));
         assert!(!modem.call, "the old call is down");
     }
 }
@@ -161,7 +179,7 @@ fn an_ok_in_the_old_calls_data_is_not_taken_for_the_modem() {
 #[test]
 fn a_deaf_modem_ends_within_its_stated_time() {
     let call = dial(&mut Scripted { deaf: true, ..Scripted::new() });
-    assert_eq!(error(&call), DialError::ModemSilent);
+    assert_eq!(error(&call), DialError::NotReady(ReadyError::Silent));
     assert!(call.elapsed < MODEM_SILENT_MAX, "{:?}", call.elapsed);
 }
 
@@ -169,10 +187,10 @@ fn a_deaf_modem_ends_within_its_stated_time() {
 fn a_call_coming_in_and_a_quiet_modem_do_not_stop_it() {
     let ringing: Vec<(&str, &[u8])> = vec![("Z", b"\r\nOK\r\n\r\nRING\r\n"), ("", b"\r\nOK\r\n\r\nRING\r\n")];
     let mut modem = Scripted { answers: ringing, ..Scripted::new() };
-    assert_eq!(dial(&mut modem).events.first(), Some(&DialEvent::Awake));
+    assert_eq!(dial(&mut modem).events.first(), Some(&DialEvent::Ready(ReadyEvent::Awake)));
     // Q1 is stored: neither AT nor ATZ is answered until ATQ0 has come.
     let mut modem = Quiet { modem: Scripted::dialling(b"\r\nCONNECT\r\n"), heard: Vec::new() };
-    let mut machine = Dial::new(generic(), "1", DIAL_WAIT_MAX).expect("a sound number");
+    let mut machine = Dial::new(generic(), &SetUp::default(), "1", DIAL_WAIT_MAX).expect("a sound number");
     let call = converse(&mut machine, &mut modem, LineQuality::PERFECT, 1, LONG);
     assert_eq!(info(call).text, "CONNECT");
 }
@@ -201,7 +219,7 @@ impl crate::sim::converse::Peer for Quiet {
 fn a_port_with_something_else_on_it_is_told_apart_from_a_silent_one() {
     for flood in ["login: ", "\r\nUbuntu 24.04 ttyS0\r\n", "~~~~"] {
         let call = dial(&mut Scripted { deaf: true, flood: flood.into(), ..Scripted::new() });
-        assert!(matches!(error(&call), DialError::Garbled { .. }), "{flood:?}");
+        assert!(matches!(error(&call), DialError::NotReady(ReadyError::Garbled { .. })), "{flood:?}");
         assert!(call.elapsed < MODEM_SILENT_MAX, "{:?}", call.elapsed);
     }
 }
@@ -215,42 +233,80 @@ fn a_flood_of_results_is_bounded_in_time_and_in_events() {
         let call = dial(&mut modem);
         assert!(matches!(call.outcome, Some(Err(_))), "{:?}", flood.escape_ascii().to_string());
         assert!(call.elapsed < DIAL_OVERHEAD_MAX + Duration::from_secs(60), "{:?}", call.elapsed);
-        assert!(call.events.len() <= EVENTS_MAX);
+        assert!(call.events.len() <= EVENTS_MAX + 2);
     }
 }
 
 #[test]
-fn options_refused_are_noted_and_passed_over() {
+fn options_refused_are_noted_in_one_line_and_passed_over() {
     let answers: Vec<(&str, &[u8])> =
-        vec![("W2", b"\r\nERROR\r\n"), ("X4", b"\r\n+CME ERROR: 4\r\n"), ("&C1", b"")];
+        vec![("X4W2", b"\r\nERROR\r\n"), ("+DS", b"\r\n+CME ERROR: 4\r\n"), ("&C1", b"")];
     let call = dial(&mut Scripted { answers, ..Scripted::dialling(b"\r\nCONNECT\r\n") });
     for note in [
-        "the modem answers \"ERROR\" to ATW2",
-        "the modem answers \"+CME ERROR: 4\" to ATX4",
         "the modem does not answer to AT&C1",
+        "the modem passes over ATX4W2 (results: \"ERROR\"), AT+DS=3 (compression: \"+CME ERROR: 4\")",
     ] {
-        assert!(call.events.contains(&DialEvent::Note(note.into())), "{note}");
+        assert!(
+            call.events.contains(&DialEvent::Ready(ReadyEvent::Note(note.into()))),
+            "{note}: {:?}",
+            call.events
+        );
     }
     assert_eq!(info(call).text, "CONNECT");
 }
 
 #[test]
-fn a_needed_command_refused_ends_it() {
-    let call = dial(&mut Scripted { answers: vec![("Q0V1", b"\r\nERROR\r\n")], ..Scripted::new() });
-    assert_eq!(error(&call), DialError::Refused { command: "ATQ0V1".into(), reply: "ERROR".into() });
+fn a_needed_setting_refused_ends_it_and_is_named() {
+    let call = dial(&mut Scripted { answers: vec![("Q0V1", b"\r\n+CME ERROR: 11\r\n")], ..Scripted::new() });
+    let refused =
+        ReadyError::Refused { setting: "init", command: "ATQ0V1".into(), reply: "+CME ERROR: 11".into() };
+    assert_eq!(error(&call), DialError::NotReady(refused.clone()));
+    let said = refused.to_string();
+    assert!(said.contains("`init`") && said.contains("SIM PIN required"), "{said}");
 }
 
 #[test]
 fn a_modem_that_answers_no_command_of_the_setup_ends_in_time() {
     let answers: Vec<(&str, &[u8])> =
-        ["Z", "E0", "X4", "W2", "&", "S"].into_iter().map(|start| (start, &b""[..])).collect();
+        ["Z", "E0", "X4", "+", "&", "S"].into_iter().map(|start| (start, &b""[..])).collect();
     let call = dial(&mut Scripted { answers, ..Scripted::dialling(b"\r\nCONNECT\r\n") });
     assert!(call.elapsed < SETUP_MAX + Duration::from_secs(10), "{:?}", call.elapsed);
     assert_eq!(info(call).text, "CONNECT", "it is dialled all the same");
     let answers: Vec<(&str, &[u8])> = vec![("Z", b""), ("Q0V1", b"")];
     let call = dial(&mut Scripted { answers, ..Scripted::new() });
-    assert_eq!(error(&call), DialError::ModemSilent);
+    assert_eq!(error(&call), DialError::NotReady(ReadyError::Silent));
     assert!(call.elapsed < DIAL_OVERHEAD_MAX);
+}
+
+#[test]
+fn a_modem_that_hears_another_rate_is_found_there_and_dialled() {
+    let set_up = SetUp { speed: Some(57_600), tries_speeds: true, ..SetUp::default() };
+    let dial_at = |hears_at, set_up: &SetUp| {
+        let mut modem = Scripted { hears_at, ..Scripted::dialling(b"\r\nCONNECT 9600\r\n") };
+        let mut dial = Dial::new(generic(), set_up, "1", DIAL_WAIT_MAX).expect("a sound number");
+        let call = converse(&mut dial, &mut modem, LineQuality::PERFECT, 1, LONG);
+        (call, modem.port_speed)
+    };
+    let (call, speed) = dial_at(Some(9_600), &set_up);
+    assert!(call.events.contains(&DialEvent::Ready(ReadyEvent::FoundAtSpeed(9_600))));
+    assert_eq!(speed, 9_600);
+    assert_eq!(info(call).port_rate, Some(9_600), "the number behind CONNECT is the port's new rate");
+    let (call, speed) = dial_at(Some(14_400), &set_up);
+    assert_eq!(error(&call), DialError::NotReady(ReadyError::Silent));
+    assert_eq!(speed, 57_600, "the port has its own rate again");
+    let (call, _) = dial_at(Some(9_600), &SetUp { tries_speeds: false, ..set_up });
+    assert_eq!(error(&call), DialError::NotReady(ReadyError::Silent));
+}
+
+#[test]
+fn results_glued_to_an_echo_or_a_ring_are_heard() {
+    for (answer, end) in [
+        (&b"ATDT5551212BUSY\r\n"[..], DialError::Busy),
+        (b"\r\nRINGNO CARRIER\r\n", DialError::NoCarrier),
+        (b"\x81~NO ANSWER\r\n", DialError::NoAnswer),
+    ] {
+        assert_eq!(error(&dial(&mut Scripted::dialling(answer))), end, "{}", answer.escape_ascii());
+    }
 }
 
 #[test]
@@ -284,15 +340,16 @@ fn a_modem_without_line_or_port_ends_at_once() {
 
 #[test]
 fn waits_are_held_between_a_second_and_what_s7_holds() {
-    for (wait, s7) in [(0, "S7=1"), (10, "S7=10"), (90, "S7=85"), (9_999, "S7=250")] {
-        let dial = Dial::new(generic(), "1", Duration::from_secs(wait)).expect("a sound number");
-        assert_eq!(dial.setup.last().map(|command| command.text.as_str()), Some(s7));
+    for (wait, s7) in [(0, "ATS7=1"), (10, "ATS7=10"), (90, "ATS7=85"), (9_999, "ATS7=250")] {
+        let wait = Duration::from_secs(wait);
+        let dial = Dial::new(generic(), &SetUp::default(), "1", wait).expect("a sound number");
+        assert!(dial.plan().iter().any(|(line, _)| line == s7), "{s7}: {:?}", dial.plan());
     }
 }
 
 /// A machine that has just dialled.
 fn dialling() -> Dial {
-    let mut dial = Dial::new(generic(), "1", DIAL_WAIT_MAX).expect("a sound number");
+    let mut dial = Dial::new(generic(), &SetUp::default(), "1", DIAL_WAIT_MAX).expect("a sound number");
     dial.state = State::Dialling { until: epoch() + DIAL_WAIT_MAX };
     dial
 }
@@ -327,7 +384,7 @@ proptest! {
                     b"CONNECT", b"\r", b"\n", b"\r\nBUSY\r\n", b"\r\nRING\r\n"]).prop_map(<[u8]>::to_vec),
             ]), 0..60),
     ) {
-        let mut dial = Dial::new(generic(), "1", Duration::from_secs(20)).expect("a sound number");
+        let mut dial = Dial::new(generic(), &SetUp::default(), "1", Duration::from_secs(20)).expect("a sound number");
         let mut now = epoch();
         let limit = now + DIAL_OVERHEAD_MAX + Duration::from_secs(20);
         let mut chunks = chunks.into_iter();

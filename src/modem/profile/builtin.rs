@@ -1,0 +1,19 @@
+//! The profiles in `hardware/modems`, built into the program.
+
+/// A built-in profile's text.
+pub(super) fn text(name: &str) -> Option<&'static str> {
+    BUILTIN.iter().find(|(builtin, _)| *builtin == name).map(|(_, text)| *text)
+}
+
+/// Their names, in the order of the alphabet.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    BUILTIN.iter().map(|(name, _)| *name)
+}
+
+macro_rules! builtin {
+    ($($name:literal),* $(,)?) => {
+        [$(($name, include_str!(concat!("../../../hardware/modems/", $name, ".toml")))),*]
+    };
+}
+
+const BUILTIN: [(&str, &str); 2] = builtin!["generic", "none"];
