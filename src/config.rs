@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::modem::{self, Profile};
+use crate::modem::{self, Profile, ProfileError, SpeakerChoice};
 
+mod modems;
 mod password;
+pub use modems::{ModemFolders, ModemUse};
 pub use password::PasswordSource;
 
 /// The whole configuration file.
@@ -31,6 +33,15 @@ pub struct LineConfig {
     pub kind: LineKind,
     /// The modem on it; `None` when the line is already connected.
     pub modem: Option<Profile>,
+    /// How the modem is to be used.
+    pub modem_use: ModemUse,
+}
+
+impl LineConfig {
+    /// A line of this kind with a modem that is used as usual, or without one.
+    pub fn new(kind: LineKind, modem: Option<Profile>) -> Self {
+        Self { kind, modem, modem_use: ModemUse::default() }
+    }
 }
 
 /// The kinds of pipe.
@@ -130,6 +141,17 @@ pub enum ConfigError {
         /// What is wrong and what would be right.
         message: String,
     },
+    /// A modem profile that a line uses is wrong.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The line asked for is not in the file.
+    #[error("there is no line {name:?} in the configuration; it has {known}")]
+    NoSuchLine {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
     /// The account asked for is not in the file.
     #[error("there is no account {name:?} in the configuration; it has {known}")]
     NoSuchAccount {
@@ -161,11 +183,12 @@ impl Config {
     /// Parses and checks a text; `path` is for error messages.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let place = Place { text, path };
+        let modems = ModemFolders::beside(path);
         let file: FileToml = toml::from_str(text)
             .map_err(|error| place.wrong(error.span().unwrap_or(0..0), tidy(error.message())))?;
         let mut config = Self::default();
         for (name, line) in file.line {
-            let checked = check_line(&line, &place)?;
+            let checked = check_line(&line, &modems, &place)?;
             config.lines.insert(name, checked);
         }
         for (name, account) in file.account {
@@ -179,13 +202,22 @@ impl Config {
     pub fn account(&self, name: &str) -> Result<&AccountConfig, ConfigError> {
         self.accounts.get(name).ok_or_else(|| ConfigError::NoSuchAccount {
             name: name.to_owned(),
-            known: if self.accounts.is_empty() {
-                "none".to_owned()
-            } else {
-                self.accounts.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
-            },
+            known: listed(self.accounts.keys()),
         })
     }
+
+    /// The line of this name.
+    pub fn line(&self, name: &str) -> Result<&LineConfig, ConfigError> {
+        self.lines.get(name).ok_or_else(|| ConfigError::NoSuchLine {
+            name: name.to_owned(),
+            known: listed(self.lines.keys()),
+        })
+    }
+}
+
+fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names = names.map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.is_empty() { "none".to_owned() } else { names }
 }
 
 /// `$XDG_CONFIG_HOME/mailcall/config.toml`, or under `~/.config`.
@@ -230,6 +262,12 @@ struct LineToml {
     speed: Option<Spanned<u32>>,
     flow: Option<Flow>,
     modem: Option<Spanned<String>>,
+    speaker: Option<Spanned<SpeakerChoice>>,
+    error_correction: Option<Spanned<bool>>,
+    compression: Option<Spanned<bool>>,
+    init: Option<Spanned<Vec<String>>>,
+    find_speed: Option<Spanned<bool>>,
+    dial_wait: Option<Spanned<u64>>,
     command: Option<Spanned<Vec<String>>>,
     address: Option<Spanned<String>>,
 }
@@ -285,7 +323,11 @@ impl Place<'_> {
     }
 }
 
-fn check_line(line: &Spanned<LineToml>, place: &Place<'_>) -> Result<LineConfig, ConfigError> {
+fn check_line(
+    line: &Spanned<LineToml>,
+    modems: &ModemFolders,
+    place: &Place<'_>,
+) -> Result<LineConfig, ConfigError> {
     let raw = line.get_ref();
     let refuse = |span: Range<usize>, message: &str| Err(place.wrong(span, message.to_owned()));
     let kind = match raw.kind.get_ref().as_str() {
@@ -339,11 +381,17 @@ fn check_line(line: &Spanned<LineToml>, place: &Place<'_>) -> Result<LineConfig,
             "`address` belongs to lines over a network, and this version has none",
         );
     }
-    let modem = check_modem(raw, &kind, place)?;
-    Ok(LineConfig { kind, modem })
+    let modem = check_modem(raw, &kind, modems, place)?;
+    let modem_use = check_modem_use(raw, modem.as_ref(), place)?;
+    Ok(LineConfig { kind, modem, modem_use })
 }
 
-fn check_modem(raw: &LineToml, kind: &LineKind, place: &Place<'_>) -> Result<Option<Profile>, ConfigError> {
+fn check_modem(
+    raw: &LineToml,
+    kind: &LineKind,
+    modems: &ModemFolders,
+    place: &Place<'_>,
+) -> Result<Option<Profile>, ConfigError> {
     let name = match (&raw.modem, kind) {
         (Some(name), _) => name.get_ref().as_str(),
         (None, LineKind::Serial { .. }) => "generic",
@@ -352,15 +400,55 @@ fn check_modem(raw: &LineToml, kind: &LineKind, place: &Place<'_>) -> Result<Opt
     if name == "none" {
         return Ok(None);
     }
-    Profile::builtin(name).map(Some).ok_or_else(|| {
+    let known = modems.names();
+    if !known.contains(name) {
         let span = raw.modem.as_ref().map_or(0..0, Spanned::span);
-        place.wrong(
-            span,
-            format!(
-                "no modem profile is called {name:?}; there are {}",
-                Profile::names().collect::<Vec<_>>().join(", ")
-            ),
-        )
+        let own = modems.first().map(|folder| format!(", and yours may be in {}", folder.display()));
+        let message = format!(
+            "no modem profile is called {name:?}; there are {}{}",
+            known.into_iter().collect::<Vec<_>>().join(", "),
+            own.unwrap_or_default()
+        );
+        return Err(place.wrong(span, message));
+    }
+    let profile = modems.load(name)?;
+    Ok(profile.dials().then_some(profile))
+}
+
+/// The keys that say how the modem is used. On a line without one they mean nothing.
+fn check_modem_use(
+    raw: &LineToml,
+    profile: Option<&Profile>,
+    place: &Place<'_>,
+) -> Result<ModemUse, ConfigError> {
+    let spans = [
+        ("speaker", raw.speaker.as_ref().map(Spanned::span)),
+        ("error_correction", raw.error_correction.as_ref().map(Spanned::span)),
+        ("compression", raw.compression.as_ref().map(Spanned::span)),
+        ("init", raw.init.as_ref().map(Spanned::span)),
+        ("find_speed", raw.find_speed.as_ref().map(Spanned::span)),
+        ("dial_wait", raw.dial_wait.as_ref().map(Spanned::span)),
+    ];
+    let Some(profile) = profile else {
+        return match spans.into_iter().find_map(|(key, span)| Some((key, span?))) {
+            None => Ok(ModemUse::default()),
+            Some((key, span)) => {
+                Err(place.wrong(span, format!("`{key}` is for a modem, and this line has modem = \"none\"")))
+            }
+        };
+    };
+    let keys = modems::Raw {
+        flow: raw.flow.unwrap_or_default(),
+        speaker: raw.speaker.as_ref().map(|speaker| *speaker.get_ref()),
+        error_correction: raw.error_correction.as_ref().map(|on| *on.get_ref()),
+        compression: raw.compression.as_ref().map(|on| *on.get_ref()),
+        init: raw.init.as_ref().map_or(&[], |init| init.get_ref()),
+        find_speed: raw.find_speed.as_ref().map(|on| *on.get_ref()),
+        dial_wait: raw.dial_wait.as_ref().map(|seconds| *seconds.get_ref()),
+    };
+    keys.check(profile).map_err(|(key, message)| {
+        let span = spans.into_iter().find_map(|(name, span)| span.filter(|_| name == key));
+        place.wrong(span.unwrap_or(0..0), format!("`{key}`: {message}"))
     })
 }
 

@@ -26,10 +26,8 @@ fn simulator(home: &std::path::Path) -> Sim {
 }
 
 fn plan(sim: &Sim) -> CallPlan {
-    let line = LineConfig {
-        kind: LineKind::Serial { device: sim.device().to_owned(), speed: 57_600, flow: Flow::None },
-        modem: Profile::builtin("generic"),
-    };
+    let kind = LineKind::Serial { device: sim.device().to_owned(), speed: 57_600, flow: Flow::None };
+    let line = LineConfig::new(kind, Profile::builtin("generic"));
     let account = AccountConfig {
         lines: vec!["sim".into()],
         phones: vec!["5551212".into()],

@@ -98,7 +98,7 @@ async fn demo(global: &Global, args: &Args) -> Result<Ending, Failure> {
          \x20 mailcall demo -v        the same with the dialogue shown\n\
          \x20 mailcall sim --help     a modem on a line: slow, noisy, cut off\n\
          \x20 docs/configuration.md   to call your own host",
-        report.connect.as_deref().unwrap_or("no CONNECT"),
+        report.connect.as_ref().map_or("no CONNECT", |connect| &connect.text),
         fetched.bytes_mail,
         super::report::carried(fetched.transfer),
         mail = into.join("Mail").display(),
@@ -131,10 +131,8 @@ fn new_folder(wanted: Option<&Path>) -> Result<PathBuf, Failure> {
 }
 
 fn configuration(device: &Path, into: &Path) -> (Config, AccountConfig) {
-    let line = LineConfig {
-        kind: LineKind::Serial { device: device.to_owned(), speed: PORT_SPEED, flow: Flow::RtsCts },
-        modem: Profile::builtin("generic"),
-    };
+    let kind = LineKind::Serial { device: device.to_owned(), speed: PORT_SPEED, flow: Flow::RtsCts };
+    let line = LineConfig::new(kind, Profile::builtin("generic"));
     let account = AccountConfig {
         lines: vec!["demo".to_owned()],
         phones: vec!["555 1212".to_owned()],

@@ -6,9 +6,10 @@ use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
 use super::Global;
+use crate::machine::BITS_PER_BYTE;
 use crate::session::transcript::Transcript;
 use crate::session::{Progress, Stage};
 
@@ -19,7 +20,7 @@ pub(super) struct Display {
 
 enum Shown {
     Bar { bar: ProgressBar, account: String },
-    Lines { account: String, tenths: u64, total: u64 },
+    Lines { account: String, tenths: u64 },
     Nothing,
 }
 
@@ -34,7 +35,7 @@ impl Display {
             bar.enable_steady_tick(TICK);
             Shown::Bar { bar, account }
         } else {
-            Shown::Lines { account, tenths: 0, total: 0 }
+            Shown::Lines { account, tenths: 0 }
         };
         Self { shown: Arc::new(Mutex::new(shown)) }
     }
@@ -68,14 +69,14 @@ impl Shown {
                 bar.set_style(spinner());
                 bar.set_message(format!("{account}: {}", told(stage, &detail)));
             }
-            (Self::Lines { account, tenths, .. }, Progress::Stage(stage, detail)) => {
+            (Self::Lines { account, tenths }, Progress::Stage(stage, detail)) => {
                 *tenths = 0;
                 eprintln!("{account}: {}", told(stage, &detail));
             }
             (_, Progress::Note(note)) => self.line(&note),
-            (Self::Bar { bar, account }, Progress::Bytes { done, total }) => {
+            (Self::Bar { bar, account }, Progress::Bytes { done, total, rate }) => {
                 if bar.length() != Some(total) || done == 0 {
-                    bar.set_style(transfer_bar());
+                    bar.set_style(transfer_bar(rate));
                     bar.set_message(account.clone());
                     bar.set_length(total);
                 }
@@ -84,8 +85,11 @@ impl Shown {
                 }
                 bar.set_position(done);
             }
-            (Self::Lines { account, tenths, total: known }, Progress::Bytes { done, total }) => {
-                *known = total;
+            (Self::Lines { account, tenths }, Progress::Bytes { done, total, rate }) => {
+                if let (0, Some(rate)) = (done, rate) {
+                    let seconds = time_left(0, total, 0.0, Some(rate)).as_secs();
+                    eprintln!("{account}: {total} bytes to carry, up to {seconds} s at {rate} bit/s");
+                }
                 let now = done.saturating_mul(10).checked_div(total).unwrap_or(10);
                 if now > *tenths {
                     *tenths = now;
@@ -123,9 +127,48 @@ fn spinner() -> ProgressStyle {
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
-fn transfer_bar() -> ProgressStyle {
-    ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}")
+fn transfer_bar(rate: Option<u32>) -> ProgressStyle {
+    let eta = move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let left = time_left(state.pos(), state.len().unwrap_or_default(), state.per_sec(), rate);
+        let _ = write!(out, "{}", HumanDuration(left)); // a progress bar has nobody to tell
+    };
+    ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} ETA {left}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("left", eta)
+}
+
+/// How long the rest will take: by the bytes a second that were measured, or, as long as little has
+/// come, by the rate that the modem told. Compression between the modems makes it less, noise more.
+fn time_left(done: u64, total: u64, measured: f64, rate: Option<u32>) -> Duration {
+    let left = total.saturating_sub(done) as f64;
+    let told = rate.filter(|&rate| rate > 0).map(|rate| f64::from(rate) / f64::from(BITS_PER_BYTE));
+    let per_second = match told {
+        Some(told) if measured <= 0.0 || (done as f64) < told * MEASURED_ENOUGH => told,
+        Some(_) | None if measured > 0.0 => measured,
+        Some(_) | None => return Duration::ZERO,
+    };
+    Duration::from_secs_f64((left / per_second).min(TIME_LEFT_MAX)) // which panics beyond its range
 }
 
 const TICK: Duration = Duration::from_millis(200);
+/// Seconds of line time: before so much has come, the modem's word is better than what was measured.
+const MEASURED_ENOUGH: f64 = 5.0;
+/// Seconds beyond which nobody counts.
+const TIME_LEFT_MAX: f64 = 10_000_000.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_goes_by_the_modems_rate_first_and_by_what_came_then() {
+        let seconds = |done, measured, rate| time_left(done, 24_000, measured, rate).as_secs();
+        assert_eq!(seconds(0, 0.0, Some(2_400)), 100);
+        assert_eq!(seconds(1_000, 5_000.0, Some(2_400)), 95, "1,000 bytes say little");
+        assert_eq!(seconds(4_000, 400.0, Some(2_400)), 50, "compression");
+        assert_eq!(seconds(4_000, 400.0, None), 50);
+        assert_eq!(seconds(0, 0.0, None), 0);
+        assert_eq!(seconds(0, f64::MIN_POSITIVE, None), 10_000_000);
+        assert_eq!(seconds(24_000, 3.0, Some(0)), 0);
+    }
+}

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::modem::{ConnectInfo, Said};
 use crate::session::call::CallReport;
 use crate::session::fetch::Fetched;
 use crate::session::{Ending, Failure};
@@ -22,6 +23,8 @@ pub(super) struct Report {
     call_seconds: f64,
     dials: u32,
     connect: Option<String>,
+    connection: Option<ConnectInfo>,
+    statistics: Vec<Said>,
     transfer: Option<&'static str>,
     retries: u64,
 }
@@ -59,7 +62,9 @@ impl Report {
             bytes_up: call.bytes_up,
             call_seconds: (call.call_time.as_secs_f64() * 1_000.0).round() / 1_000.0,
             dials: call.dials,
-            connect: call.connect.clone(),
+            connect: call.connect.as_ref().map(|connect| connect.text.clone()),
+            connection: call.connect.clone(),
+            statistics: call.statistics.clone(),
             transfer: fetched.transfer,
             retries: fetched.retries,
         }

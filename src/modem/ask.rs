@@ -71,6 +71,12 @@ impl Ask {
         }
     }
 
+    /// Asks `questions` of a modem that has just been spoken to: nothing is set up.
+    pub fn of_awake(profile: &Profile, questions: &[String]) -> Self {
+        let ready = Ready::new(profile, &SetUp::default(), Vec::new());
+        Self { state: State::Readying(Box::new(ready)), ..Self::new(profile, &SetUp::default(), questions) }
+    }
+
     /// How the modem was found, once it is awake.
     pub fn awake(&self) -> Option<Awake> {
         self.awake

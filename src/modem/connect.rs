@@ -130,8 +130,9 @@ impl ConnectInfo {
         self
     }
 
-    /// Decides what a lone number behind CONNECT was, by the profile's word and the port's rate.
-    pub fn settle(mut self, meaning: ConnectRate, port: Option<u32>) -> Self {
+    /// Decides what a lone number behind CONNECT was, by the profile's word and the port's rate, and
+    /// holds the carrier's rate to what the way behind the modem carries at `most`.
+    pub fn settle(mut self, meaning: ConnectRate, port: Option<u32>, most: Option<u32>) -> Self {
         if self.port_rate.is_none() && self.rate_up.is_none() {
             let is_port = match meaning {
                 ConnectRate::Carrier => false,
@@ -141,6 +142,10 @@ impl ConnectInfo {
             if is_port {
                 self.port_rate = self.rate.take();
             }
+        }
+        if let Some(most) = most {
+            self.rate = Some(self.rate.map_or(most, |rate| rate.min(most)));
+            self.rate_up = self.rate_up.map(|rate| rate.min(most));
         }
         self
     }
@@ -411,7 +416,7 @@ mod tests {
     #[test]
     fn a_lone_number_is_the_ports_or_the_carriers() {
         let settled = |meaning, port| {
-            let info = ConnectInfo::read("CONNECT 57600").settle(meaning, port);
+            let info = ConnectInfo::read("CONNECT 57600").settle(meaning, port, None);
             (info.rate, info.port_rate)
         };
         let (carrier, port) = ((Some(57_600), None), (None, Some(57_600)));
@@ -420,6 +425,9 @@ mod tests {
         assert_eq!(settled(ConnectRate::Either, Some(57_600)), port);
         assert_eq!(settled(ConnectRate::Either, Some(115_200)), carrier);
         assert_eq!(settled(ConnectRate::Either, None), carrier);
+        let satellite =
+            ConnectInfo::read("CONNECT 9600").settle(ConnectRate::Either, Some(19_200), Some(2_400));
+        assert_eq!(satellite.rate, Some(2_400), "the way behind the modem is slower than its carrier");
     }
 
     #[test]

@@ -228,7 +228,7 @@ impl Dial {
 
     fn carrier(&mut self, now: Instant, info: ConnectInfo, line_is_over: bool) {
         let info = info.with_reports(std::mem::take(&mut self.reports));
-        let info = info.settle(self.profile.connect_rate, self.speed);
+        let info = info.settle(self.profile.connect_rate, self.speed, self.profile.line_rate);
         self.state = State::LineFeed { info, until: now + LINE_FEED_WAIT };
         if line_is_over {
             self.connected();

@@ -61,6 +61,9 @@ pub struct Profile {
     pub data_bearer: bool,
     /// Which rate the number behind CONNECT is.
     pub connect_rate: ConnectRate,
+    /// Bit/s that the way behind the modem carries at most, whatever CONNECT says: satellite
+    /// telephones say 9600 and carry 2,400.
+    pub line_rate: Option<u32>,
     /// Result codes in numbers that are this maker's own.
     pub codes: ResultCodes,
     /// Asks what became of the last call, once it is over: `I6`.

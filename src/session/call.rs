@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 
-use super::dialling::{dial, hang_up};
+use super::dialling::{dial, hang_up, statistics};
 use super::link::{LineEnd, Link};
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
@@ -19,7 +19,7 @@ use crate::line::exec::{ExecError, ExecLine, ExecSettings};
 use crate::line::serial::{self, OpenError, SerialLine, SerialSettings};
 use crate::login::{Credentials, Login, LoginError, LoginLimits, PromptLook};
 use crate::machine::Machine;
-use crate::modem::Profile;
+use crate::modem::{ConnectInfo, Said};
 use crate::secret::Secret;
 use crate::shell::{HostFacts, Open, OpenOptions, REPLY_BYTES_MAX, Reply, Shell, ShellError};
 
@@ -52,7 +52,9 @@ impl CallPlan {
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct CallReport {
     /// What the modem said on connecting.
-    pub connect: Option<String>,
+    pub connect: Option<ConnectInfo>,
+    /// What the modem said about the call once it was over, where its profile asks.
+    pub statistics: Vec<Said>,
     /// Numbers dialled.
     pub dials: u32,
     /// All bytes received, from the modem's first answer to its last.
@@ -81,9 +83,9 @@ impl Session<'_> {
         (self.watch)(progress);
     }
 
-    /// Bits a second that the line carries, as far as known.
+    /// Bits a second that the line carries from the host, as far as known.
     pub fn rate(&self) -> Option<u32> {
-        self.link.rate()
+        self.link.rate_down()
     }
 
     /// Runs one command and gives what it printed and how it ended.
@@ -133,11 +135,11 @@ pub async fn call<T>(
     work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
 ) -> (Result<T, Failure>, CallReport) {
     let mut report = CallReport::default();
-    let (mut link, profile) = match open_first_free(plan, transcript, watch) {
+    let (mut link, line) = match open_first_free(plan, transcript, watch) {
         Ok(opened) => opened,
         Err(failure) => return (Err(failure), report),
     };
-    let mut carrier_since = profile.is_none().then(now);
+    let mut carrier_since = line.modem.is_none().then(now);
     // Whatever breaks the call off, it is told where that happened.
     let stage = Cell::new(Stage::Opening);
     let mut noting = |progress: Progress| {
@@ -147,15 +149,8 @@ pub async fn call<T>(
         watch(progress);
     };
     let went = {
-        let going = to_the_shell_and_back(
-            plan,
-            profile.as_ref(),
-            &mut link,
-            &mut noting,
-            &mut report,
-            &mut carrier_since,
-            work,
-        );
+        let going =
+            to_the_shell_and_back(plan, line, &mut link, &mut noting, &mut report, &mut carrier_since, work);
         // A panic must not leave the modem off-hook: it ends the call as any failure does.
         let going = AssertUnwindSafe(going).catch_unwind();
         tokio::select! {
@@ -163,7 +158,7 @@ pub async fn call<T>(
             signal = interrupted() => Err(Failure::new(Ending::Interrupted, stage.get(), format!("ended by {signal}"))),
         }
     };
-    if let Some(profile) = &profile {
+    if let Some(profile) = &line.modem {
         watch(Progress::Stage(Stage::HangingUp, String::new()));
         // A dial that failed or was broken off half-way may have connected all the same.
         let in_call = link.end().is_none()
@@ -175,6 +170,9 @@ pub async fn call<T>(
             signal = interrupted() => Err(format!("{signal} came while hanging up")),
         };
         report.off_hook = hung_up.err();
+        if report.off_hook.is_none() && report.connect.is_some() {
+            report.statistics = statistics(&mut link, profile).await;
+        }
         report.call_time = between(carrier_since, carrier_until.unwrap_or_else(now));
     } else {
         report.call_time = between(carrier_since, now());
@@ -189,16 +187,16 @@ fn between(since: Option<Instant>, until: Instant) -> Duration {
 }
 
 /// Opens the first line that no other program has.
-fn open_first_free(
-    plan: &CallPlan,
+fn open_first_free<'a>(
+    plan: &'a CallPlan,
     transcript: Transcript,
     watch: Watch<'_>,
-) -> Result<(Link, Option<Profile>), Failure> {
+) -> Result<(Link, &'a LineConfig), Failure> {
     let mut locked = None;
     for (name, config) in &plan.lines {
         watch(Progress::Stage(Stage::Opening, name.clone()));
         match open(config) {
-            Ok(line) => return Ok((Link::new(line, transcript), config.modem.clone())),
+            Ok(line) => return Ok((Link::new(line, transcript), config)),
             Err(failure) if failure.ending == Ending::PortLocked => locked = Some(failure),
             Err(failure) => return Err(failure),
         }
@@ -243,15 +241,15 @@ fn open_failure(error: &OpenError) -> Failure {
 #[allow(clippy::too_many_arguments)] // the parts of one call, each borrowed for its length only
 async fn to_the_shell_and_back<T>(
     plan: &CallPlan,
-    profile: Option<&Profile>,
+    line: &LineConfig,
     link: &mut Link,
     watch: Watch<'_>,
     report: &mut CallReport,
     carrier_since: &mut Option<Instant>,
     work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    if let Some(profile) = profile {
-        dial(plan, profile, link, watch, report).await?;
+    if let Some(profile) = &line.modem {
+        dial(plan, profile, &line.modem_use, link, watch, report).await?;
         *carrier_since = Some(now());
     }
     let look = log_in(plan, link, watch).await?;

@@ -52,7 +52,8 @@ pub async fn fetch(
         let size_before = *size_at_first.get_or_insert(size);
         let carries = size > store.part_end();
         if carries {
-            let carrying = Carrying { first: store.part_end(), size, location, fetched: &mut fetched };
+            let carrying =
+                Carrying { first: store.part_end(), size, rate: None, location, fetched: &mut fetched };
             carry(session, store, choice, carrying).await?;
         } else if store.part_end() == store.known() {
             return Ok(fetched); // nothing new, and the survey has proven it
@@ -207,6 +208,8 @@ struct Carrying<'a> {
     first: u64,
     /// The mailbox's length when it was surveyed.
     size: u64,
+    /// Bits a second of the line, as far as known.
+    rate: Option<u32>,
     location: &'a Location,
     fetched: &'a mut Fetched,
 }
@@ -229,7 +232,9 @@ async fn carry(
         TransferChoice::Text => false,
     };
     session.tell(Progress::Stage(Stage::Transfer, if zmodem { "ZMODEM" } else { "text" }.to_owned()));
-    session.tell(Progress::Bytes { done: 0, total: carrying.size - carrying.first });
+    carrying.rate = session.rate();
+    let total = carrying.size - carrying.first;
+    session.tell(Progress::Bytes { done: 0, total, rate: carrying.rate });
     let mut carried = if zmodem { by_zmodem(session, store, &mut carrying).await } else { Ok(()) };
     let gave_up = matches!(&carried, Err(failure) if failure.ending == Ending::TransferFailed);
     if let (TransferChoice::Auto, true, Err(failure)) = (choice, gave_up, &carried) {
@@ -323,7 +328,7 @@ fn keep(
         store.sync_part().map_err(|error| store_failure(Stage::Transfer, &error))?;
     }
     let total = carrying.size.max(store.part_end()) - carrying.first;
-    watch(Progress::Bytes { done: store.part_end() - carrying.first, total });
+    watch(Progress::Bytes { done: store.part_end() - carrying.first, total, rate: carrying.rate });
     Ok(())
 }
 

@@ -16,6 +16,7 @@ use super::transcript::Transcript;
 use crate::line::{BREAK_MAX, Line};
 use crate::machine::BITS_PER_BYTE;
 use crate::machine::{Control, LineClock, Machine, Output};
+use crate::modem::ConnectInfo;
 
 /// A line with everything that outlives the single conversation.
 pub struct Link {
@@ -27,6 +28,8 @@ pub struct Link {
     clock: LineClock,
     /// Bits a second that the line takes from us; `None` is without limit.
     rate: Option<u32>,
+    /// Bits a second that come from the host, as far as known.
+    rate_down: Option<u32>,
     sent_until: Option<Instant>,
     last_accepted: Option<Instant>,
     watch_carrier: bool,
@@ -56,6 +59,7 @@ impl Link {
             queue: Vec::new(),
             clock: LineClock::default(),
             rate,
+            rate_down: rate,
             sent_until: None,
             last_accepted: None,
             watch_carrier: false,
@@ -81,9 +85,14 @@ impl Link {
         self.line.leads_known()
     }
 
-    /// Bits a second, as far as known.
+    /// Bits a second that the line takes from us, as far as known.
     pub fn rate(&self) -> Option<u32> {
         self.rate
+    }
+
+    /// Bits a second that come from the host, as far as known.
+    pub fn rate_down(&self) -> Option<u32> {
+        self.rate_down
     }
 
     /// How the line ended, once it has.
@@ -96,15 +105,17 @@ impl Link {
         self.ended_at
     }
 
-    /// CONNECT: carrier is watched from now on, at the rate that the modem told.
-    pub fn connected(&mut self, rate: Option<u32>) {
+    /// CONNECT: carrier is watched from now on, at the rates that the modem told.
+    pub fn connected(&mut self, connect: &ConnectInfo) {
         self.watch_carrier = true;
         self.carrier_seen = false;
         self.no_carrier_said = NoCarrierText::default();
-        self.rate = match (self.rate, rate) {
+        let slower = |carrier: Option<u32>| match (self.line.speed(), carrier) {
             (Some(port), Some(carrier)) => Some(port.min(carrier)),
             (port, carrier) => port.or(carrier),
         };
+        let (up, down) = (slower(connect.rate_up.or(connect.rate)), slower(connect.rate));
+        (self.rate, self.rate_down) = (up, down);
     }
 
     /// The host is about to hang up: `NO CARRIER` is believed sooner.
@@ -117,6 +128,7 @@ impl Link {
         self.watch_carrier = false;
         self.leaving = false;
         self.rate = self.line.speed();
+        self.rate_down = self.rate;
         if self.end == Some(LineEnd::CarrierLost) {
             self.end = None;
         }

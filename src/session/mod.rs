@@ -3,8 +3,8 @@
 //!
 //! [`link`] drives one machine over one line; [`transcript`] shows the dialogue; [`call`] strings
 //! the machines together from dialling to a shell and back to a modem on-hook (`dialling` is the
-//! part with the modem); [`fetch`] and [`list`]
-//! are what is done with the shell. [`ending`] names every way in which a call can end.
+//! part with the modem); [`fetch`] and [`list`] are what is done with the shell. [`ending`] names
+//! every way in which a call can end.
 
 pub mod call;
 mod dialling;
@@ -29,6 +29,8 @@ pub enum Progress {
         done: u64,
         /// Bytes that there will be, as far as the host has said.
         total: u64,
+        /// Bits a second that the line carries, as far as the modem has said.
+        rate: Option<u32>,
     },
 }
 

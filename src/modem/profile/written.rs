@@ -38,6 +38,7 @@ pub(super) struct Written {
     international: Option<String>,
     data_bearer: Option<bool>,
     connect_rate: Option<ConnectRate>,
+    line_rate: Option<u32>,
     codes: Option<BTreeMap<String, String>>,
     statistics: Option<Vec<String>>,
     cause: Option<Vec<String>>,
@@ -185,6 +186,7 @@ impl Written {
             international: self.international.or(parent.international),
             data_bearer: self.data_bearer.or(parent.data_bearer),
             connect_rate: self.connect_rate.or(parent.connect_rate),
+            line_rate: self.line_rate.or(parent.line_rate),
             codes: self.codes.or(parent.codes),
             statistics: self.statistics.or(parent.statistics),
             cause: self.cause.or(parent.cause),
@@ -234,6 +236,7 @@ impl Written {
         for speed in self.speeds.iter().flatten() {
             within("speeds", Some(u64::from(*speed)), SPEED_LEAST, SPEED_MOST)?;
         }
+        within("line_rate", self.line_rate.map(u64::from), LINE_RATE_LEAST, SPEED_MOST)?;
         for code in self.codes.iter().flatten().map(|(code, _)| code) {
             if code.len() > 3 || code.parse::<u16>().is_err() {
                 return Err(("codes", format!("{code:?} is not a number of three digits at most")));
@@ -383,6 +386,7 @@ impl Written {
             international: self.international.unwrap_or_else(|| "+".to_owned()),
             data_bearer: self.data_bearer.unwrap_or(false),
             connect_rate: self.connect_rate.unwrap_or_default(),
+            line_rate: self.line_rate,
             // Numbers, by the check.
             codes: codes.into_iter().filter_map(|(code, words)| Some((code.parse().ok()?, words))).collect(),
             statistics: texts(self.statistics),
@@ -495,5 +499,7 @@ const SPEEDS_MAX: u64 = 10;
 /// Bits a second on a port.
 const SPEED_LEAST: u64 = 110;
 const SPEED_MOST: u64 = 4_000_000;
+/// Bits a second of the slowest way behind a modem.
+const LINE_RATE_LEAST: u64 = 50;
 /// Characters of the shortest word that tells one modem from another.
 const IDENTITY_LEAST: usize = 3;
