@@ -198,7 +198,12 @@ fn open_first_free(
     for (name, config) in &plan.lines {
         watch(Progress::Stage(Stage::Opening, name.clone()));
         match open(config) {
-            Ok(line) => return Ok((Link::new(line, transcript), config.modem.clone())),
+            Ok(line) => {
+                for warning in line.warnings() {
+                    watch(Progress::Note(warning.clone()));
+                }
+                return Ok((Link::new(line, transcript), config.modem.clone()));
+            }
             Err(failure) if failure.ending == Ending::PortLocked => locked = Some(failure),
             Err(failure) => return Err(failure),
         }
@@ -214,7 +219,7 @@ fn open(config: &LineConfig) -> Result<Box<dyn Line>, Failure> {
                 Flow::XonXoff => serial::Flow::XonXoff,
                 Flow::None => serial::Flow::None,
             };
-            let settings = SerialSettings { device: device.clone(), speed: *speed, flow };
+            let settings = SerialSettings::new(device, *speed, flow);
             Ok(Box::new(SerialLine::open(settings).map_err(|error| open_failure(&error))?))
         }
         LineKind::Exec { command } => {
