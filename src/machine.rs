@@ -109,6 +109,10 @@ pub enum Control {
     Break(Duration),
     /// Throw away what was queued and not yet sent.
     DiscardOutput,
+    /// Set the port's bit rate. It counts at once, for bytes that are still queued too: a machine
+    /// waits until what it sent is out, as its deadlines do. A rate that the port does not take
+    /// changes nothing.
+    Speed(u32),
 }
 
 /// Time as a machine sees it: it stands still while our own bytes wait to be sent.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::transcript::Transcript;
-use crate::line::{BREAK_MAX, Line};
+use crate::line::{BREAK_MAX, Leads, Line};
 use crate::machine::BITS_PER_BYTE;
 use crate::machine::{Control, LineClock, Machine, Output};
 
@@ -27,11 +27,16 @@ pub struct Link {
     clock: LineClock,
     /// Bits a second that the line takes from us; `None` is without limit.
     rate: Option<u32>,
+    /// What the modem told of the call's rate.
+    carrier_rate: Option<u32>,
     sent_until: Option<Instant>,
     last_accepted: Option<Instant>,
     watch_carrier: bool,
     /// DCD was on since CONNECT: only then does off mean anything (three-wire cables read off).
     carrier_seen: bool,
+    /// When the leads are looked at next, whatever moves meanwhile.
+    look_at: Option<Instant>,
+    last_moved: Option<Instant>,
     /// The host was told to hang up.
     leaving: bool,
     break_until: Option<Instant>,
@@ -56,10 +61,13 @@ impl Link {
             queue: Vec::new(),
             clock: LineClock::default(),
             rate,
+            carrier_rate: None,
             sent_until: None,
             last_accepted: None,
             watch_carrier: false,
             carrier_seen: false,
+            look_at: None,
+            last_moved: None,
             leaving: false,
             break_until: None,
             no_carrier_said: NoCarrierText::default(),
@@ -86,6 +94,22 @@ impl Link {
         self.rate
     }
 
+    /// The port's own bit rate, where it has one: what [`Control::Speed`] made of it.
+    pub fn port_speed(&self) -> Option<u32> {
+        self.line.speed()
+    }
+
+    /// The port's leads now; `None` where they are unknown, or the line has ended.
+    pub fn leads(&mut self) -> Option<Leads> {
+        match self.line.leads() {
+            Ok(leads) => leads,
+            Err(error) => {
+                self.port_gone(error.to_string());
+                None
+            }
+        }
+    }
+
     /// How the line ended, once it has.
     pub fn end(&self) -> Option<&LineEnd> {
         self.end.as_ref()
@@ -101,7 +125,14 @@ impl Link {
         self.watch_carrier = true;
         self.carrier_seen = false;
         self.no_carrier_said = NoCarrierText::default();
-        self.rate = match (self.rate, rate) {
+        self.look_at = None;
+        self.carrier_rate = rate;
+        self.follow_rate();
+    }
+
+    /// The slower of port and carrier is what can be sent.
+    fn follow_rate(&mut self) {
+        self.rate = match (self.line.speed(), self.carrier_rate) {
             (Some(port), Some(carrier)) => Some(port.min(carrier)),
             (port, carrier) => port.or(carrier),
         };
@@ -116,7 +147,8 @@ impl Link {
     pub fn disconnected(&mut self) {
         self.watch_carrier = false;
         self.leaving = false;
-        self.rate = self.line.speed();
+        self.carrier_rate = None;
+        self.follow_rate();
         if self.end == Some(LineEnd::CarrierLost) {
             self.end = None;
         }
@@ -167,11 +199,13 @@ impl Link {
                     break deadline;
                 }
             };
-            if self.end.is_some() && told_hangup {
-                // The machine was told and waits all the same: only its deadline can end it.
-                self.wait_until(deadline).await;
-                machine.handle_timeout(self.line_now());
-                continue;
+            if self.end.is_some() {
+                if told_hangup {
+                    // The machine was told and waits all the same: only its deadline can end it.
+                    self.wait_until(deadline).await;
+                    machine.handle_timeout(self.line_now());
+                }
+                continue; // once it has taken what there is, it is told without a wait
             }
             if self.wait(deadline).await == Woken::Deadline {
                 machine.handle_timeout(self.line_now());
@@ -190,23 +224,37 @@ impl Link {
         let may_write = self.may_write_at(now);
         let write_at = (!self.queue.is_empty() && may_write > now).then_some(may_write);
         self.end_break(now);
-        let tick = now + CARRIER_POLL;
+        // On a schedule, not when the line is quiet: a modem that lost its carrier may go on taking
+        // our bytes, or making up some of its own.
+        let tick = *self.look_at.get_or_insert(now + self.look_every());
         let wake = [due, write_at, self.sent_until.filter(|&at| at > now), self.break_until, Some(tick)]
             .into_iter()
             .flatten()
             .min()
             .unwrap_or(tick);
         let can_write = !self.queue.is_empty() && may_write <= now;
-        if !self.ready(can_write, wake).await {
-            self.look_at_carrier();
+        let moved = self.ready(can_write, wake).await;
+        let now = wall_now();
+        if moved {
+            self.last_moved = Some(now);
+        } else if self.last_moved.is_none_or(|at| now.saturating_duration_since(at) >= QUIET_AFTER) {
             self.transcript.quiet();
         }
-        let now = wall_now();
+        if tick <= now {
+            self.look_at = None;
+            self.look_at_carrier();
+            // What came before the carrier went may still be on its way to us.
+            while self.end.is_some() && self.input.len() < INPUT_MAX && self.read_ready().await {}
+        }
         self.clock.set_sending(now, self.is_sending(now));
         match due {
             Some(at) if at <= now && self.input.is_empty() => Woken::Deadline,
             Some(_) | None => Woken::Line,
         }
+    }
+
+    fn look_every(&self) -> Duration {
+        if self.watch_carrier { CARRIER_POLL } else { IDLE_POLL }
     }
 
     /// True when bytes moved in either direction before `wake`.
@@ -237,6 +285,8 @@ impl Link {
             Moved::In(Ok(0)) => self.end_of_file(),
             Moved::In(Ok(count)) => self.take_in(&buffer[..count]),
             Moved::In(Err(error)) => self.port_gone(error.to_string()),
+            // A line that takes none of some would be asked again at once, for ever.
+            Moved::Out(Ok(0)) => self.write_failed(&std::io::ErrorKind::WriteZero.into()),
             Moved::Out(Ok(count)) => self.account_for_sent(count),
             Moved::Out(Err(error)) => self.write_failed(&error),
             Moved::Nothing => return false,
@@ -244,7 +294,7 @@ impl Link {
         true
     }
 
-    /// Reads once without waiting; true when there was something.
+    /// Reads once without waiting; true when there were bytes.
     async fn read_ready(&mut self) -> bool {
         let mut buffer = [0; READ_CHUNK];
         let read = poll_fn(|context| {
@@ -256,12 +306,15 @@ impl Link {
         })
         .await;
         match read {
-            None => return false,
+            None => {}
             Some(Ok(0)) => self.end_of_file(),
-            Some(Ok(count)) => self.take_in(&buffer[..count]),
+            Some(Ok(count)) => {
+                self.take_in(&buffer[..count]);
+                return true;
+            }
             Some(Err(error)) => self.port_gone(error.to_string()),
         }
-        true
+        false
     }
 
     fn take_in(&mut self, bytes: &[u8]) {
@@ -304,7 +357,9 @@ impl Link {
     }
 
     fn port_gone(&mut self, why: String) {
-        self.transcript.note(wall_now(), &format!("the line has ended: {why}"));
+        if self.end.is_none() {
+            self.transcript.note(wall_now(), &format!("the line has ended: {why}"));
+        }
         self.ended(LineEnd::PortGone(why));
     }
 
@@ -368,10 +423,24 @@ impl Link {
                 self.sent_until = None;
                 self.line.discard_output()
             }
+            Control::Speed(bits) => self.set_speed(bits),
         };
         if let Err(error) = done {
             self.port_gone(error.to_string());
         }
+    }
+
+    fn set_speed(&mut self, bits: u32) -> std::io::Result<()> {
+        match self.line.set_speed(bits) {
+            Ok(true) => self.follow_rate(),
+            Ok(false) => {}
+            // The port is still there, at the rate it had.
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
+                self.transcript.note(wall_now(), &format!("the port does not take {bits} bit/s: {error}"));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// What a finished machine has queued is still sent, but not for longer than it can take.
@@ -380,7 +449,7 @@ impl Link {
         while !self.queue.is_empty() && self.end.is_none() && wall_now() < patience {
             let now = wall_now();
             let may_write = self.may_write_at(now);
-            let wake = if may_write > now { may_write } else { now + CARRIER_POLL };
+            let wake = if may_write > now { may_write } else { now + IDLE_POLL };
             self.ready(may_write <= now, wake).await;
             if self.input.len() >= INPUT_MAX {
                 break; // a host that floods us: the next machine decides
@@ -391,7 +460,7 @@ impl Link {
     async fn wait_until(&mut self, deadline: Option<Instant>) {
         let now = wall_now();
         self.clock.set_sending(now, false);
-        let at = deadline.map_or(now + CARRIER_POLL, |at| self.clock.wall_time(at));
+        let at = deadline.map_or(now + IDLE_POLL, |at| self.clock.wall_time(at));
         sleep_until(at).await;
     }
 
@@ -474,8 +543,14 @@ const NO_CARRIER: &[u8] = b"\r\nNO CARRIER\r\n";
 const NO_CARRIER_QUIET: Duration = Duration::from_millis(1_500);
 /// The same once the host was told to hang up.
 const NO_CARRIER_QUIET_LEAVING: Duration = Duration::from_millis(200);
-/// How often the carrier is looked at.
-const CARRIER_POLL: Duration = Duration::from_millis(200);
+/// How often DCD is looked at during a call. Polled, because the alternative is worse: TIOCMIWAIT holds
+/// up a thread until a lead changes, which only a signal ends; it keeps the descriptor open meanwhile,
+/// so that the last close, which drops DTR (HUPCL), would wait for it; and many USB drivers lack it.
+const CARRIER_POLL: Duration = Duration::from_millis(100);
+/// How often a line is looked at that is in no call.
+const IDLE_POLL: Duration = Duration::from_millis(200);
+/// Silence after which the transcript shows half a line.
+const QUIET_AFTER: Duration = Duration::from_millis(200);
 /// Line time that may be under way in the port's own queues: more would outlive an abort.
 const UNSENT_MAX: Duration = Duration::from_millis(900);
 /// A line that takes no byte for so long is dead (flow control held for ever).
@@ -486,3 +561,6 @@ const READABLE_AFTER_WRITE_ERROR: Duration = Duration::from_secs(1);
 const READ_CHUNK: usize = 16 * 1024;
 /// Bytes held for a machine that takes none: beyond it the line's own flow control holds the host.
 const INPUT_MAX: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -166,9 +166,9 @@ impl Dce {
         self.advance(now);
         match control {
             Control::Dtr(false) => self.handle_dtr_drop(),
-            // DTR coming back changes nothing, a BREAK is not passed on, and what the DTE's port
-            // still holds is not the modem's to discard.
-            Control::Dtr(true) | Control::Break(_) | Control::DiscardOutput => {}
+            // DTR coming back changes nothing, a BREAK is not passed on, what the DTE's port still
+            // holds is not the modem's to discard, and every bit rate is understood.
+            Control::Dtr(true) | Control::Break(_) | Control::DiscardOutput | Control::Speed(_) => {}
         }
     }
 
