@@ -35,12 +35,14 @@ pub struct LineConfig {
     pub modem: Option<Profile>,
     /// How the modem is to be used.
     pub modem_use: ModemUse,
+    /// Where UUCP lock files are; `None` is the system's usual folder.
+    pub lock_dir: Option<PathBuf>,
 }
 
 impl LineConfig {
     /// A line of this kind with a modem that is used as usual, or without one.
     pub fn new(kind: LineKind, modem: Option<Profile>) -> Self {
-        Self { kind, modem, modem_use: ModemUse::default() }
+        Self { kind, modem, modem_use: ModemUse::default(), lock_dir: None }
     }
 }
 
@@ -268,6 +270,7 @@ struct LineToml {
     init: Option<Spanned<Vec<String>>>,
     find_speed: Option<Spanned<bool>>,
     dial_wait: Option<Spanned<u64>>,
+    lock_dir: Option<Spanned<String>>,
     command: Option<Spanned<Vec<String>>>,
     address: Option<Spanned<String>>,
 }
@@ -383,7 +386,11 @@ fn check_line(
     }
     let modem = check_modem(raw, &kind, modems, place)?;
     let modem_use = check_modem_use(raw, modem.as_ref(), place)?;
-    Ok(LineConfig { kind, modem, modem_use })
+    if let Some(given) = raw.lock_dir.as_ref().filter(|_| !matches!(kind, LineKind::Serial { .. })) {
+        return refuse(given.span(), "`lock_dir` is for a serial port");
+    }
+    let lock_dir = raw.lock_dir.as_ref().map(|dir| expand_home(dir.get_ref()));
+    Ok(LineConfig { kind, modem, modem_use, lock_dir })
 }
 
 fn check_modem(

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn port(device: &Path) -> SerialSettings {
-    SerialSettings { device: device.into(), speed: 57_600, flow: Flow::None }
+    SerialSettings::new(device, 57_600, Flow::None)
 }
 
 fn sim(host: &str, modem: DceOptions) -> Sim {
@@ -301,7 +301,7 @@ async fn a_port_is_refused_by_name_and_reason() {
     let held = SerialLine::open(port(sim.device())).unwrap();
     let locked = open(sim.device().to_str().unwrap());
     assert!(matches!(locked, OpenError::Locked { .. }), "{locked}");
-    assert!(locked.to_string().contains(&format!("fuser -v {}", sim.device().display())), "{locked}");
+    assert!(locked.to_string().contains(&format!("(pid {})", std::process::id())), "{locked}");
     drop(held);
     SerialLine::open(port(sim.device())).expect("free again");
     let stopped = SerialSettings { speed: 0, ..port(sim.device()) };

@@ -16,8 +16,8 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Line;
 use super::pty::{PtyMaster, PtyPair};
+use super::{Leads, Line};
 
 /// What to run, and what it finds around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,7 +179,7 @@ impl Line for ExecLine {
         Ok(false)
     }
 
-    fn carrier(&mut self) -> io::Result<Option<bool>> {
+    fn leads(&mut self) -> io::Result<Option<Leads>> {
         Ok(None)
     }
 
@@ -197,6 +197,10 @@ impl Line for ExecLine {
 
     fn speed(&self) -> Option<u32> {
         None
+    }
+
+    fn set_speed(&mut self, _bits: u32) -> io::Result<bool> {
+        Ok(false)
     }
 
     fn name(&self) -> String {

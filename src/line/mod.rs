@@ -9,6 +9,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub mod exec;
+pub mod holder;
+pub mod lock;
+pub mod ports;
 pub mod pty;
 pub mod serial;
 
@@ -23,11 +26,16 @@ pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {
     /// Raises or drops Data Terminal Ready (V.24 circuit 108/2); `Ok(false)` = there is no such lead.
     fn set_dtr(&mut self, on: bool) -> io::Result<bool>;
 
+    /// All leads now; `None` = unknown.
+    fn leads(&mut self) -> io::Result<Option<Leads>>;
+
     /// Data Carrier Detect (V.24 circuit 109) now; `None` = unknown.
     ///
     /// A cable with three wires reads "off" for ever, so only a fall from on to off means that a
     /// call was lost. Ports are opened with CLOCAL: nothing tells of the fall, it has to be polled.
-    fn carrier(&mut self) -> io::Result<Option<bool>>;
+    fn carrier(&mut self) -> io::Result<Option<bool>> {
+        Ok(self.leads()?.map(|leads| leads.dcd))
+    }
 
     /// Starts or ends a BREAK; `Ok(false)` = this line has none. The caller does the waiting (see
     /// [`send_break`]), because `tcsendbreak` would hold up the executor.
@@ -39,8 +47,13 @@ pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {
     /// How many written bytes the system still holds; `None` = unknown.
     fn unsent(&mut self) -> io::Result<Option<usize>>;
 
-    /// The configured bit rate, which the session paces by; `None` = no limit worth pacing.
+    /// The port's bit rate, which the session paces by; `None` = no limit worth pacing.
     fn speed(&self) -> Option<u32>;
+
+    /// Changes the port's bit rate at once, also for bytes that are still queued; `Ok(false)` = this
+    /// line has none. A rate that the port does not take is an error of the kind `InvalidInput`, and
+    /// the port keeps the one it had.
+    fn set_speed(&mut self, bits: u32) -> io::Result<bool>;
 
     /// What to call this line in messages: a device or a command.
     fn name(&self) -> String;
@@ -49,6 +62,28 @@ pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {
     fn why_ended(&mut self) -> Option<String> {
         None
     }
+
+    /// What went not quite as it should when the line was opened, each worth a line to the user.
+    fn warnings(&self) -> &[String] {
+        &[]
+    }
+}
+
+/// The leads of a port, by their names on the computer's side (V.24 circuit numbers).
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Leads {
+    /// Data Terminal Ready (108/2): ours.
+    pub dtr: bool,
+    /// Request To Send, as flow control Ready For Receiving (105, 133): ours.
+    pub rts: bool,
+    /// Clear To Send (106): the modem's.
+    pub cts: bool,
+    /// Data Set Ready (107): the modem's.
+    pub dsr: bool,
+    /// Data Carrier Detect (109): the modem's.
+    pub dcd: bool,
+    /// Ring Indicator (125): the modem's.
+    pub ri: bool,
 }
 
 /// Holds the line in the spacing state for `duration`; `Ok(false)` = this line has no BREAK.

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -12,15 +12,17 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc::{self, c_int};
 use nix::sys::termios::{
-    ControlFlags, FlushArg, InputFlags, SetArg, SpecialCharacterIndices, Termios, tcflush, tcgetattr,
-    tcsetattr,
+    ControlFlags, FlushArg, InputFlags, SetArg, SpecialCharacterIndices, Termios, cfmakeraw, tcflush,
+    tcgetattr, tcsetattr,
 };
 use nix::unistd::{Gid, Group};
-use serialport::SerialPortBuilder;
+use serialport::{SerialPort, TTYPort};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_serial::SerialStream;
 
-use super::Line;
+use super::holder::{Holder, in_use};
+use super::lock::{PortLock, holder_in};
+use super::{Leads, Line};
 
 /// How the modem's port is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +33,15 @@ pub struct SerialSettings {
     pub speed: u32,
     /// Who tells whom to stop sending, and how.
     pub flow: Flow,
+    /// Where UUCP lock files are kept, instead of the system's lock directory.
+    pub lock_dir: Option<PathBuf>,
+}
+
+impl SerialSettings {
+    /// A port with lock files where the system keeps them.
+    pub fn new(device: impl Into<PathBuf>, speed: u32, flow: Flow) -> Self {
+        Self { device: device.into(), speed, flow, lock_dir: None }
+    }
 }
 
 /// Flow control between us and the modem.
@@ -62,10 +73,12 @@ pub enum OpenError {
         group: String,
     },
     /// Somebody else has it.
-    #[error("another program is using {}: end it first (`fuser -v {0}` names it)", device.display())]
+    #[error("{}", in_use(device, holder.as_ref()))]
     Locked {
         /// The port.
         device: PathBuf,
+        /// Who, as far as it can be known.
+        holder: Option<Holder>,
     },
     /// A file, a directory or something else that has no line settings.
     #[error("{} is not a serial port: name a device such as /dev/ttyS0 or /dev/ttyUSB0", device.display())]
@@ -100,16 +113,21 @@ pub enum OpenError {
 }
 
 /// An open port. Dropping it hangs up (DTR low), discards what was not sent, and leaves the port
-/// with the settings it had.
+/// with the settings it had and free for others.
 #[derive(Debug)]
 pub struct SerialLine {
     settings: SerialSettings,
     stream: SerialStream,
-    /// A second descriptor of the same port: it is opened first, so that the errno is known, and
-    /// lasts longest, so that the settings can be put back.
-    port: File,
+    /// Let go before the flock below: see [`PortLock`].
+    _lock: PortLock,
+    /// The port as we opened it, which lasts longest, so that the settings can be put back. The
+    /// stream's descriptor is a copy of this one and shares its flock.
+    port: Flock<File>,
     found: Termios,
+    /// The bit rate that the port had, if it is none of those that [`Termios`] can hold.
+    found_speed: Option<u32>,
     leads: bool,
+    warnings: Vec<String>,
     ended: bool,
 }
 
@@ -117,54 +135,63 @@ impl SerialLine {
     /// Opens the port, locks it, and raises DTR. Needs a running tokio reactor.
     pub fn open(settings: SerialSettings) -> Result<Self, OpenError> {
         let device = &settings.device;
-        let port = open_port(device)?;
-        if held_by_another(&port) {
-            return Err(OpenError::Locked { device: device.clone() });
-        }
-        let found = tcgetattr(&port).map_err(|errno| from_errno(device, errno))?;
-        let refused =
-            |detail: String| OpenError::Settings { device: device.clone(), speed: settings.speed, detail };
-        if settings.speed == 0 {
-            return Err(refused("a speed of 0 hangs up".into())); // B0, termios(3)
-        }
-        let stream = SerialStream::open(&builder(&settings)).map_err(|error| {
-            // Between our look and now another may have come first.
-            if held_by_another(&port) {
-                return OpenError::Locked { device: device.clone() };
-            }
-            let _ = clear_exclusive(&port); // set before whatever failed
-            refused(error.description)
-        })?;
-        let leads = match modem_leads(&port) {
-            Ok(leads) => leads.is_some(),
-            Err(errno) => return Err(from_errno(device, errno)),
-        };
-        let mut line = Self { settings, stream, port, found, leads, ended: false };
+        let port = lock_device(&settings, open_port(&settings)?)?;
+        let found = tcgetattr(&*port).map_err(|errno| from_errno(&settings, errno))?;
+        let leads = modem_leads(&port).map_err(|errno| from_errno(&settings, errno))?.is_some();
+        // Nothing has been changed yet: whoever holds a lock file may know of no flock, and be at work.
+        let lock = PortLock::acquire(device, settings.lock_dir.as_deref())
+            .map_err(|holder| OpenError::Locked { device: device.clone(), holder: Some(holder) })?;
+        let stream = stream_over(&port).map_err(|source| OpenError::Io { device: device.clone(), source })?;
+        let other_speed = found.control_flags.bits() & libc::CBAUD == libc::BOTHER;
+        let found_speed = stream.baud_rate().ok().filter(|_| other_speed);
+        let warnings = lock.warnings().to_vec();
+        let mut line =
+            Self { settings, stream, _lock: lock, port, found, found_speed, leads, warnings, ended: false };
         line.prepare().map_err(|source| OpenError::Io { device: line.settings.device.clone(), source })?;
+        let SerialSettings { device, speed, .. } = line.settings.clone();
+        line.set_speed(speed).map_err(|error| OpenError::Settings {
+            device,
+            speed,
+            detail: error.to_string(),
+        })?;
+        line.set_dtr(true)
+            .map_err(|source| OpenError::Io { device: line.settings.device.clone(), source })?;
         Ok(line)
     }
 
-    /// What serialport leaves to us.
+    /// Makes the port carry all bytes unchanged, 8N1.
     fn prepare(&mut self) -> io::Result<()> {
-        let mut termios = tcgetattr(&self.port)?;
+        let mut termios = tcgetattr(&*self.port)?;
+        cfmakeraw(&mut termios);
         // IGNPAR would make bytes with a framing error vanish; a damaged byte is easier to find than
         // a missing one.
-        termios.input_flags.remove(InputFlags::IGNPAR | InputFlags::INPCK | InputFlags::PARMRK);
+        let input = &mut termios.input_flags;
+        input.remove(InputFlags::IGNPAR | InputFlags::INPCK | InputFlags::PARMRK | InputFlags::IXANY);
+        input.set(InputFlags::IXON | InputFlags::IXOFF, self.settings.flow == Flow::XonXoff);
+        let control = &mut termios.control_flags;
+        control
+            .remove(ControlFlags::CSIZE | ControlFlags::PARENB | ControlFlags::PARODD | ControlFlags::CSTOPB);
         // CLOCAL: reads and writes do not wait for DCD. HUPCL: the kernel drops DTR even if we are killed.
-        termios.control_flags.insert(ControlFlags::CLOCAL | ControlFlags::CREAD | ControlFlags::HUPCL);
+        control.insert(ControlFlags::CS8 | ControlFlags::CLOCAL | ControlFlags::CREAD | ControlFlags::HUPCL);
+        control.set(ControlFlags::CRTSCTS, self.settings.flow == Flow::RtsCts);
         // With VMIN 0 "nothing yet" and "end of file" would look the same.
         termios.control_chars[SpecialCharacterIndices::VMIN as usize] = 1;
         termios.control_chars[SpecialCharacterIndices::VTIME as usize] = 0;
-        tcsetattr(&self.port, SetArg::TCSANOW, &termios)?;
+        tcsetattr(&*self.port, SetArg::TCSANOW, &termios)?;
+        // tcsetattr succeeds if the driver did any of it.
+        let taken = tcgetattr(&*self.port)?.control_flags;
+        if self.settings.flow == Flow::RtsCts && !taken.contains(ControlFlags::CRTSCTS) {
+            let warning = format!("{} has no RTS/CTS flow control: bytes may be lost", self.name());
+            self.warnings.push(warning);
+        }
         if self.leads {
             // What a modem said before we came (RING, line noise) is no answer to us.
-            tcflush(&self.port, FlushArg::TCIFLUSH)?;
+            tcflush(&*self.port, FlushArg::TCIFLUSH)?;
         } else {
             // A simulator keeps its slave open, so TIOCEXCL would outlive us there and lock out the
             // next caller. The flock stays.
             clear_exclusive(&self.port)?;
         }
-        self.set_dtr(true)?;
         Ok(())
     }
 
@@ -177,8 +204,7 @@ impl SerialLine {
         const UNPLUGGED: [Errno; 3] = [Errno::EIO, Errno::ENXIO, Errno::ENODEV];
         if UNPLUGGED.iter().any(|&errno| error.raw_os_error() == Some(errno as i32)) {
             self.ended = true;
-            let text = format!("{} has gone: was it unplugged?", self.name());
-            return io::Error::new(io::ErrorKind::BrokenPipe, text);
+            return io::Error::new(io::ErrorKind::BrokenPipe, GONE);
         }
         error
     }
@@ -197,13 +223,21 @@ impl Line for SerialLine {
         nix::ioctl_write_ptr_bad!(tiocmbic, libc::TIOCMBIC, c_int);
         let fd = self.port.as_raw_fd();
         // SAFETY: TIOCMBIS and TIOCMBIC read one int from a pointer that is valid for the call.
-        unsafe { if on { tiocmbis(fd, &libc::TIOCM_DTR) } else { tiocmbic(fd, &libc::TIOCM_DTR) } }?;
-        Ok(true)
+        let done =
+            unsafe { if on { tiocmbis(fd, &libc::TIOCM_DTR) } else { tiocmbic(fd, &libc::TIOCM_DTR) } };
+        done.map(|_| true).map_err(|errno| self.gone(errno.into()))
     }
 
-    fn carrier(&mut self) -> io::Result<Option<bool>> {
-        let leads = modem_leads(&self.port).map_err(|errno| self.gone(errno.into()))?;
-        Ok(leads.map(|leads| leads & libc::TIOCM_CD != 0))
+    fn leads(&mut self) -> io::Result<Option<Leads>> {
+        let bits = modem_leads(&self.port).map_err(|errno| self.gone(errno.into()))?;
+        Ok(bits.map(|bits| Leads {
+            dtr: bits & libc::TIOCM_DTR != 0,
+            rts: bits & libc::TIOCM_RTS != 0,
+            cts: bits & libc::TIOCM_CTS != 0,
+            dsr: bits & libc::TIOCM_DSR != 0,
+            dcd: bits & libc::TIOCM_CAR != 0,
+            ri: bits & libc::TIOCM_RNG != 0,
+        }))
     }
 
     fn set_break(&mut self, on: bool) -> io::Result<bool> {
@@ -214,12 +248,12 @@ impl Line for SerialLine {
         nix::ioctl_none_bad!(tioccbrk, libc::TIOCCBRK);
         let fd = self.port.as_raw_fd();
         // SAFETY: both take no argument.
-        unsafe { if on { tiocsbrk(fd) } else { tioccbrk(fd) } }?;
-        Ok(true)
+        let done = unsafe { if on { tiocsbrk(fd) } else { tioccbrk(fd) } };
+        done.map(|_| true).map_err(|errno| self.gone(errno.into()))
     }
 
     fn discard_output(&mut self) -> io::Result<()> {
-        tcflush(&self.port, FlushArg::TCOFLUSH).map_err(|errno| self.gone(errno.into()))
+        tcflush(&*self.port, FlushArg::TCOFLUSH).map_err(|errno| self.gone(errno.into()))
     }
 
     fn unsent(&mut self) -> io::Result<Option<usize>> {
@@ -238,8 +272,35 @@ impl Line for SerialLine {
         Some(self.settings.speed)
     }
 
+    fn set_speed(&mut self, bits: u32) -> io::Result<bool> {
+        let refused = |detail: String| io::Error::new(io::ErrorKind::InvalidInput, detail);
+        if bits == 0 {
+            return Err(refused("a speed of 0 hangs up".into())); // B0, termios(3)
+        }
+        if let Err(error) = self.stream.set_baud_rate(bits) {
+            // serialport tells no errno; a port that has gone tells it again.
+            tcgetattr(&*self.port).map_err(|errno| self.gone(errno.into()))?;
+            return Err(refused(error.description));
+        }
+        // A driver writes down what it made of it: the nearest rate that its chip has.
+        if let Some(taken) = self.stream.baud_rate().ok().filter(|&taken| !is_near(taken, bits)) {
+            let _ = self.stream.set_baud_rate(self.settings.speed); // the one it had, unless just opened
+            return Err(refused(format!("the port makes {taken} of it")));
+        }
+        self.settings.speed = bits;
+        Ok(true)
+    }
+
     fn name(&self) -> String {
         self.settings.device.display().to_string()
+    }
+
+    fn why_ended(&mut self) -> Option<String> {
+        self.ended.then(|| GONE.to_owned())
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 }
 
@@ -254,8 +315,8 @@ impl AsyncRead for SerialLine {
         }
         let before = buf.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
-            // The other end of a PTY was closed, or the adapter pulled out: the port would answer
-            // so for ever, and is not asked again.
+            // The other end of a PTY was closed, or the adapter pulled out: either way the kernel
+            // hangs the terminal up, which reads as end of file for ever and is not asked again.
             Poll::Ready(Ok(())) => {
                 self.ended = buf.filled().len() == before;
                 Poll::Ready(Ok(()))
@@ -291,32 +352,57 @@ impl Drop for SerialLine {
         let _ = self.set_dtr(false);
         if self.leads {
             // Closing would wait up to 30 s for a modem that does not take what is queued.
-            let _ = tcflush(&self.port, FlushArg::TCIOFLUSH);
+            let _ = tcflush(&*self.port, FlushArg::TCIOFLUSH);
         }
-        let _ = tcsetattr(&self.port, SetArg::TCSANOW, &self.found);
+        let _ = tcsetattr(&*self.port, SetArg::TCSANOW, &self.found);
+        if let Some(speed) = self.found_speed {
+            let _ = self.stream.set_baud_rate(speed);
+        }
         let _ = clear_exclusive(&self.port);
     }
 }
 
-/// Opens by our own hand first: serialport turns most errnos into a text.
-fn open_port(device: &Path) -> Result<File, OpenError> {
+/// Opens by our own hand: serialport turns most errnos into a text.
+fn open_port(settings: &SerialSettings) -> Result<File, OpenError> {
     let flags = libc::O_NOCTTY | libc::O_NONBLOCK; // without O_NONBLOCK the open waits for DCD
-    let opened = OpenOptions::new().read(true).write(true).custom_flags(flags).open(device);
+    let opened = OpenOptions::new().read(true).write(true).custom_flags(flags).open(&settings.device);
     opened.map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
-        Some(errno) => from_errno(device, errno),
-        None => OpenError::Io { device: device.into(), source: error },
+        Some(errno) => from_errno(settings, errno),
+        None => OpenError::Io { device: settings.device.clone(), source: error },
     })
 }
 
-fn from_errno(device: &Path, errno: Errno) -> OpenError {
-    let device = device.to_path_buf();
+/// Takes the flock on the device, which stays until the port is closed.
+fn lock_device(settings: &SerialSettings, port: File) -> Result<Flock<File>, OpenError> {
+    Flock::lock(port, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+        Errno::EWOULDBLOCK => locked(settings),
+        other => OpenError::Io { device: settings.device.clone(), source: other.into() },
+    })
+}
+
+fn locked(settings: &SerialSettings) -> OpenError {
+    let holder = holder_in(&settings.device, settings.lock_dir.as_deref());
+    OpenError::Locked { device: settings.device.clone(), holder }
+}
+
+/// The port's bytes as a stream: over a copy of the descriptor, which shares the flock, so there is no
+/// moment without it. TIOCEXCL is set on the way.
+fn stream_over(port: &File) -> io::Result<SerialStream> {
+    let copy = port.as_fd().try_clone_to_owned()?;
+    // SAFETY: the descriptor is open, and from here on the port's alone.
+    let port = unsafe { TTYPort::from_raw_fd(copy.into_raw_fd()) };
+    Ok(SerialStream::try_from(port)?)
+}
+
+fn from_errno(settings: &SerialSettings, errno: Errno) -> OpenError {
+    let device = settings.device.clone();
     match errno {
         Errno::ENOENT | Errno::ENOTDIR => OpenError::NoSuchDevice { device },
         Errno::EACCES | Errno::EPERM | Errno::EROFS => {
             let group = group_of(&device);
             OpenError::NoPermission { device, group }
         }
-        Errno::EBUSY => OpenError::Locked { device }, // TIOCEXCL
+        Errno::EBUSY => locked(settings), // TIOCEXCL
         Errno::ENOTTY | Errno::EISDIR | Errno::EINVAL => OpenError::NotSerial { device },
         Errno::EIO | Errno::ENXIO | Errno::ENODEV => OpenError::NoHardware { device },
         other => OpenError::Io { device, source: other.into() },
@@ -332,27 +418,10 @@ fn group_of(device: &Path) -> String {
         .map_or_else(|| "dialout".into(), |group| group.name)
 }
 
-fn builder(settings: &SerialSettings) -> SerialPortBuilder {
-    let flow = match settings.flow {
-        Flow::RtsCts => serialport::FlowControl::Hardware,
-        Flow::XonXoff => serialport::FlowControl::Software,
-        Flow::None => serialport::FlowControl::None,
-    };
-    serialport::new(settings.device.to_string_lossy(), settings.speed)
-        .data_bits(serialport::DataBits::Eight)
-        .parity(serialport::Parity::None)
-        .stop_bits(serialport::StopBits::One)
-        .flow_control(flow)
-        .exclusive(true) // TIOCEXCL, and an exclusive flock on the descriptor
-}
-
-/// Whether somebody else's flock is on the port.
-fn held_by_another(port: &File) -> bool {
-    let Ok(port) = port.try_clone() else { return false };
-    match Flock::lock(port, FlockArg::LockExclusiveNonblock) {
-        Ok(_unlocks_when_dropped) => false,
-        Err((_, errno)) => errno == Errno::EWOULDBLOCK,
-    }
+/// Whether a port at one rate understands a modem at the other: a bit may be late by half its length
+/// after the ten of a byte, which both ends share.
+fn is_near(taken: u32, asked: u32) -> bool {
+    u64::from(taken.abs_diff(asked)) * 100 <= u64::from(asked) * RATE_ERROR_PERCENT_MAX
 }
 
 /// The leads' state, or `None` where there are none (a PTY).
@@ -374,3 +443,8 @@ fn clear_exclusive(port: &File) -> io::Result<()> {
     unsafe { tiocnxcl(port.as_raw_fd()) }?;
     Ok(())
 }
+
+/// What is said of a port that has vanished.
+const GONE: &str = "the port has gone: was it unplugged?";
+/// How far a port's bit rate may be from what was asked, in percent.
+const RATE_ERROR_PERCENT_MAX: u64 = 3;

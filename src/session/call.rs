@@ -196,7 +196,12 @@ fn open_first_free<'a>(
     for (name, config) in &plan.lines {
         watch(Progress::Stage(Stage::Opening, name.clone()));
         match open(config) {
-            Ok(line) => return Ok((Link::new(line, transcript), config)),
+            Ok(line) => {
+                for warning in line.warnings() {
+                    watch(Progress::Note(warning.clone()));
+                }
+                return Ok((Link::new(line, transcript), config));
+            }
             Err(failure) if failure.ending == Ending::PortLocked => locked = Some(failure),
             Err(failure) => return Err(failure),
         }
@@ -204,7 +209,7 @@ fn open_first_free<'a>(
     Err(locked.unwrap_or_else(|| Failure::new(Ending::Config, Stage::Opening, "the account names no line")))
 }
 
-fn open(config: &LineConfig) -> Result<Box<dyn Line>, Failure> {
+pub(super) fn open(config: &LineConfig) -> Result<Box<dyn Line>, Failure> {
     match &config.kind {
         LineKind::Serial { device, speed, flow } => {
             let flow = match flow {
@@ -212,7 +217,8 @@ fn open(config: &LineConfig) -> Result<Box<dyn Line>, Failure> {
                 Flow::XonXoff => serial::Flow::XonXoff,
                 Flow::None => serial::Flow::None,
             };
-            let settings = SerialSettings { device: device.clone(), speed: *speed, flow };
+            let lock_dir = config.lock_dir.clone();
+            let settings = SerialSettings { lock_dir, ..SerialSettings::new(device, *speed, flow) };
             Ok(Box::new(SerialLine::open(settings).map_err(|error| open_failure(&error))?))
         }
         LineKind::Exec { command } => {

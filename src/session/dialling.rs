@@ -104,7 +104,7 @@ pub(super) async fn hang_up(link: &mut Link, profile: &Profile, was_connected: b
 pub(super) fn set_up(link: &Link, modem_use: &ModemUse) -> SetUp {
     SetUp {
         choices: modem_use.choices.clone(),
-        speed: link.rate(),
+        speed: link.port_speed(),
         tries_speeds: modem_use.find_speed,
         has_dtr: link.leads_known(),
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::transcript::Transcript;
-use crate::line::{BREAK_MAX, Line};
+use crate::line::{BREAK_MAX, Leads, Line};
 use crate::machine::BITS_PER_BYTE;
 use crate::machine::{Control, LineClock, Machine, Output};
 use crate::modem::ConnectInfo;
@@ -30,11 +30,16 @@ pub struct Link {
     rate: Option<u32>,
     /// Bits a second that come from the host, as far as known.
     rate_down: Option<u32>,
+    /// The carrier's rates in a call, up and down, as far as the modem told them.
+    carrier_rates: (Option<u32>, Option<u32>),
     sent_until: Option<Instant>,
     last_accepted: Option<Instant>,
     watch_carrier: bool,
     /// DCD was on since CONNECT: only then does off mean anything (three-wire cables read off).
     carrier_seen: bool,
+    /// When the leads are looked at next, whatever moves meanwhile.
+    look_at: Option<Instant>,
+    last_moved: Option<Instant>,
     /// The host was told to hang up.
     leaving: bool,
     break_until: Option<Instant>,
@@ -60,10 +65,13 @@ impl Link {
             clock: LineClock::default(),
             rate,
             rate_down: rate,
+            carrier_rates: (None, None),
             sent_until: None,
             last_accepted: None,
             watch_carrier: false,
             carrier_seen: false,
+            look_at: None,
+            last_moved: None,
             leaving: false,
             break_until: None,
             no_carrier_said: NoCarrierText::default(),
@@ -95,6 +103,22 @@ impl Link {
         self.rate_down
     }
 
+    /// The port's own bit rate, where it has one: what [`Control::Speed`] made of it.
+    pub fn port_speed(&self) -> Option<u32> {
+        self.line.speed()
+    }
+
+    /// The port's leads now; `None` where they are unknown, or the line has ended.
+    pub fn leads(&mut self) -> Option<Leads> {
+        match self.line.leads() {
+            Ok(leads) => leads,
+            Err(error) => {
+                self.port_gone(error.to_string());
+                None
+            }
+        }
+    }
+
     /// How the line ended, once it has.
     pub fn end(&self) -> Option<&LineEnd> {
         self.end.as_ref()
@@ -110,12 +134,19 @@ impl Link {
         self.watch_carrier = true;
         self.carrier_seen = false;
         self.no_carrier_said = NoCarrierText::default();
-        let slower = |carrier: Option<u32>| match (self.line.speed(), carrier) {
+        self.look_at = None;
+        self.carrier_rates = (connect.rate_up.or(connect.rate), connect.rate);
+        self.follow_rates();
+    }
+
+    /// The slower of port and carrier is what gets through, each way.
+    fn follow_rates(&mut self) {
+        let port = self.line.speed();
+        let slower = |carrier: Option<u32>| match (port, carrier) {
             (Some(port), Some(carrier)) => Some(port.min(carrier)),
             (port, carrier) => port.or(carrier),
         };
-        let (up, down) = (slower(connect.rate_up.or(connect.rate)), slower(connect.rate));
-        (self.rate, self.rate_down) = (up, down);
+        (self.rate, self.rate_down) = (slower(self.carrier_rates.0), slower(self.carrier_rates.1));
     }
 
     /// The host is about to hang up: `NO CARRIER` is believed sooner.
@@ -127,8 +158,8 @@ impl Link {
     pub fn disconnected(&mut self) {
         self.watch_carrier = false;
         self.leaving = false;
-        self.rate = self.line.speed();
-        self.rate_down = self.rate;
+        self.carrier_rates = (None, None);
+        self.follow_rates();
         if self.end == Some(LineEnd::CarrierLost) {
             self.end = None;
         }
@@ -179,11 +210,13 @@ impl Link {
                     break deadline;
                 }
             };
-            if self.end.is_some() && told_hangup {
-                // The machine was told and waits all the same: only its deadline can end it.
-                self.wait_until(deadline).await;
-                machine.handle_timeout(self.line_now());
-                continue;
+            if self.end.is_some() {
+                if told_hangup {
+                    // The machine was told and waits all the same: only its deadline can end it.
+                    self.wait_until(deadline).await;
+                    machine.handle_timeout(self.line_now());
+                }
+                continue; // once it has taken what there is, it is told without a wait
             }
             if self.wait(deadline).await == Woken::Deadline {
                 machine.handle_timeout(self.line_now());
@@ -202,23 +235,37 @@ impl Link {
         let may_write = self.may_write_at(now);
         let write_at = (!self.queue.is_empty() && may_write > now).then_some(may_write);
         self.end_break(now);
-        let tick = now + CARRIER_POLL;
+        // On a schedule, not when the line is quiet: a modem that lost its carrier may go on taking
+        // our bytes, or making up some of its own.
+        let tick = *self.look_at.get_or_insert(now + self.look_every());
         let wake = [due, write_at, self.sent_until.filter(|&at| at > now), self.break_until, Some(tick)]
             .into_iter()
             .flatten()
             .min()
             .unwrap_or(tick);
         let can_write = !self.queue.is_empty() && may_write <= now;
-        if !self.ready(can_write, wake).await {
-            self.look_at_carrier();
+        let moved = self.ready(can_write, wake).await;
+        let now = wall_now();
+        if moved {
+            self.last_moved = Some(now);
+        } else if self.last_moved.is_none_or(|at| now.saturating_duration_since(at) >= QUIET_AFTER) {
             self.transcript.quiet();
         }
-        let now = wall_now();
+        if tick <= now {
+            self.look_at = None;
+            self.look_at_carrier();
+            // What came before the carrier went may still be on its way to us.
+            while self.end.is_some() && self.input.len() < INPUT_MAX && self.read_ready().await {}
+        }
         self.clock.set_sending(now, self.is_sending(now));
         match due {
             Some(at) if at <= now && self.input.is_empty() => Woken::Deadline,
             Some(_) | None => Woken::Line,
         }
+    }
+
+    fn look_every(&self) -> Duration {
+        if self.watch_carrier { CARRIER_POLL } else { IDLE_POLL }
     }
 
     /// True when bytes moved in either direction before `wake`.
@@ -249,6 +296,8 @@ impl Link {
             Moved::In(Ok(0)) => self.end_of_file(),
             Moved::In(Ok(count)) => self.take_in(&buffer[..count]),
             Moved::In(Err(error)) => self.port_gone(error.to_string()),
+            // A line that takes none of some would be asked again at once, for ever.
+            Moved::Out(Ok(0)) => self.write_failed(&std::io::ErrorKind::WriteZero.into()),
             Moved::Out(Ok(count)) => self.account_for_sent(count),
             Moved::Out(Err(error)) => self.write_failed(&error),
             Moved::Nothing => return false,
@@ -256,7 +305,7 @@ impl Link {
         true
     }
 
-    /// Reads once without waiting; true when there was something.
+    /// Reads once without waiting; true when there were bytes.
     async fn read_ready(&mut self) -> bool {
         let mut buffer = [0; READ_CHUNK];
         let read = poll_fn(|context| {
@@ -268,12 +317,15 @@ impl Link {
         })
         .await;
         match read {
-            None => return false,
+            None => {}
             Some(Ok(0)) => self.end_of_file(),
-            Some(Ok(count)) => self.take_in(&buffer[..count]),
+            Some(Ok(count)) => {
+                self.take_in(&buffer[..count]);
+                return true;
+            }
             Some(Err(error)) => self.port_gone(error.to_string()),
         }
-        true
+        false
     }
 
     fn take_in(&mut self, bytes: &[u8]) {
@@ -316,7 +368,9 @@ impl Link {
     }
 
     fn port_gone(&mut self, why: String) {
-        self.transcript.note(wall_now(), &format!("the line has ended: {why}"));
+        if self.end.is_none() {
+            self.transcript.note(wall_now(), &format!("the line has ended: {why}"));
+        }
         self.ended(LineEnd::PortGone(why));
     }
 
@@ -381,10 +435,24 @@ impl Link {
                 self.sent_until = None;
                 self.line.discard_output()
             }
+            Control::Speed(bits) => self.set_speed(bits),
         };
         if let Err(error) = done {
             self.port_gone(error.to_string());
         }
+    }
+
+    fn set_speed(&mut self, bits: u32) -> std::io::Result<()> {
+        match self.line.set_speed(bits) {
+            Ok(true) => self.follow_rates(),
+            Ok(false) => {}
+            // The port is still there, at the rate it had.
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
+                self.transcript.note(wall_now(), &format!("the port does not take {bits} bit/s: {error}"));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// What a finished machine has queued is still sent, but not for longer than it can take.
@@ -393,7 +461,7 @@ impl Link {
         while !self.queue.is_empty() && self.end.is_none() && wall_now() < patience {
             let now = wall_now();
             let may_write = self.may_write_at(now);
-            let wake = if may_write > now { may_write } else { now + CARRIER_POLL };
+            let wake = if may_write > now { may_write } else { now + IDLE_POLL };
             self.ready(may_write <= now, wake).await;
             if self.input.len() >= INPUT_MAX {
                 break; // a host that floods us: the next machine decides
@@ -404,7 +472,7 @@ impl Link {
     async fn wait_until(&mut self, deadline: Option<Instant>) {
         let now = wall_now();
         self.clock.set_sending(now, false);
-        let at = deadline.map_or(now + CARRIER_POLL, |at| self.clock.wall_time(at));
+        let at = deadline.map_or(now + IDLE_POLL, |at| self.clock.wall_time(at));
         sleep_until(at).await;
     }
 
@@ -487,8 +555,14 @@ const NO_CARRIER: &[u8] = b"\r\nNO CARRIER\r\n";
 const NO_CARRIER_QUIET: Duration = Duration::from_millis(1_500);
 /// The same once the host was told to hang up.
 const NO_CARRIER_QUIET_LEAVING: Duration = Duration::from_millis(200);
-/// How often the carrier is looked at.
-const CARRIER_POLL: Duration = Duration::from_millis(200);
+/// How often DCD is looked at during a call. Polled, because the alternative is worse: TIOCMIWAIT holds
+/// up a thread until a lead changes, which only a signal ends; it keeps the descriptor open meanwhile,
+/// so that the last close, which drops DTR (HUPCL), would wait for it; and many USB drivers lack it.
+const CARRIER_POLL: Duration = Duration::from_millis(100);
+/// How often a line is looked at that is in no call.
+const IDLE_POLL: Duration = Duration::from_millis(200);
+/// Silence after which the transcript shows half a line.
+const QUIET_AFTER: Duration = Duration::from_millis(200);
 /// Line time that may be under way in the port's own queues: more would outlive an abort.
 const UNSENT_MAX: Duration = Duration::from_millis(900);
 /// A line that takes no byte for so long is dead (flow control held for ever).
@@ -499,3 +573,6 @@ const READABLE_AFTER_WRITE_ERROR: Duration = Duration::from_secs(1);
 const READ_CHUNK: usize = 16 * 1024;
 /// Bytes held for a machine that takes none: beyond it the line's own flow control holds the host.
 const INPUT_MAX: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests;
