@@ -429,7 +429,6 @@ impl Link {
                 self.break_until = Some(wall_now() + length.min(BREAK_MAX));
                 self.line.set_break(true).map(|_| ())
             }
-            Control::Speed(_) => Ok(()),
             Control::DiscardOutput => {
                 self.queue.clear();
                 self.sent_until = None;

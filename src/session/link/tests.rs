@@ -181,7 +181,7 @@ fn line(port: Port) -> (Link, Arc<Mutex<Port>>) {
 fn in_call(lasts: Duration, port: Port) -> (Link, Arc<Mutex<Port>>, Instant) {
     let falls = wall_now() + lasts;
     let (mut link, port) = line(Port { leads: Some(Leads::default()), dcd_until: Some(falls), ..port });
-    link.connected(Some(33_600));
+    link.connected(&ConnectInfo::read("CONNECT 33600"));
     (link, port, falls)
 }
 
@@ -256,7 +256,7 @@ async fn dcd_that_was_never_on_ends_nothing() {
 #[tokio::test(start_paused = true)]
 async fn unknown_leads_end_nothing() {
     let (mut link, _port) = line(Port::default());
-    link.connected(None);
+    link.connected(&ConnectInfo::read("CONNECT"));
     let mut listener = Listener { until: Some(wall_now() + 5 * SECOND), ..Listener::default() };
     assert_eq!(drive(&mut link, &mut listener).await, End::Deadline);
     assert_eq!(link.end(), None);
@@ -285,7 +285,7 @@ async fn the_rate_follows_the_ports_speed_and_a_speed_that_is_refused_changes_no
     assert_eq!((link.rate(), link.port_speed()), (Some(9_600), Some(9_600)));
     assert_eq!(drive(&mut link, &mut set(230_400)).await, End::Deadline);
     assert_eq!((link.rate(), link.end()), (Some(9_600), None), "the port is still there");
-    link.connected(Some(33_600));
+    link.connected(&ConnectInfo::read("CONNECT 33600"));
     assert_eq!(link.rate(), Some(9_600), "the port is the narrow part");
     assert_eq!(drive(&mut link, &mut set(115_200)).await, End::Deadline);
     assert_eq!((link.rate(), link.port_speed()), (Some(33_600), Some(115_200)), "and now the call is");
