@@ -556,7 +556,7 @@ const PARSER_WORDS: [(&str, &str); 6] = [
 ];
 
 /// Bits a second when the line does not say: what every modem since V.34 takes.
-const SPEED_DEFAULT: u32 = 57_600;
+pub const SPEED_DEFAULT: u32 = 57_600;
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -15,6 +16,7 @@ mod exit;
 mod fetch;
 mod interrupt;
 mod list;
+mod modem;
 mod progress;
 mod report;
 mod show;
@@ -53,7 +55,7 @@ struct Global {
     /// Say nothing but errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Print one JSON object an account on standard output
+    /// Print JSON on standard output: one object an account (or port)
     ///
     /// The keys are stable; docs/configuration.md lists them with the words of `outcome`.
     #[arg(long, global = true)]
@@ -68,6 +70,8 @@ enum Command {
     List(list::Args),
     /// Print a message that was fetched
     Show(show::Args),
+    /// Look after modems: list ports, probe, dial, hang up
+    Modem(modem::Args),
     /// Pretend to be a modem with a host behind it, on a PTY
     Sim(Box<sim::Args>),
     /// Watch a whole call: dial, log in, fetch, hang up; needs nothing
@@ -89,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Fetch(args) => fetch::run(&cli.global, &args),
         Command::List(args) => list::run(&cli.global, &args),
         Command::Show(args) => show::run(&cli.global, &args),
+        Command::Modem(args) => modem::run(&cli.global, &args),
         Command::Sim(args) => sim::run(&cli.global, &args),
         Command::Demo(args) => demo::run(&cli.global, &args),
         Command::Completions(args) => completions::run(&args),
@@ -181,6 +186,22 @@ fn wrapped(text: &str) -> String {
         lines.push(full);
     }
     lines.join("\n")
+}
+
+/// A time on the command line: `600ms`, `0.6s`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.find(|c: char| c.is_ascii_alphabetic()) {
+        Some(at) => text.split_at(at),
+        None => (text, "ms"),
+    };
+    let number: f64 =
+        number.trim().parse().map_err(|_| "use a number with a unit: 600ms, 0.6s".to_owned())?;
+    let seconds = match unit {
+        "ms" => number / 1_000.0,
+        "s" => number,
+        _ => return Err(format!("{unit:?} is no unit of time here; use ms or s")),
+    };
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 /// How wide the terminal is; what is piped on is made for one of the usual width.

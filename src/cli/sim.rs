@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Global;
 use super::interrupt::Signals;
+use super::{Global, duration};
 use crate::secret::Secret;
 use crate::session::{Ending, Failure, Stage};
 use crate::sim::dce::{Answer, DceEvent, DceOptions};
@@ -186,21 +186,6 @@ impl Drop for Scratch {
 
 pub(super) fn cannot(error: impl std::fmt::Display) -> Failure {
     Failure::new(Ending::LocalDisk, Stage::Preparing, format!("the simulator cannot start: {error}"))
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = match text.find(|c: char| c.is_ascii_alphabetic()) {
-        Some(at) => text.split_at(at),
-        None => (text, "ms"),
-    };
-    let number: f64 =
-        number.trim().parse().map_err(|_| "use a number with a unit: 600ms, 0.6s".to_owned())?;
-    let seconds = match unit {
-        "ms" => number / 1_000.0,
-        "s" => number,
-        _ => return Err(format!("{unit:?} is no unit of time here; use ms or s")),
-    };
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 fn rate(text: &str) -> Result<f64, String> {

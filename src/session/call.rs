@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 
-use super::dialling::{dial, hang_up, statistics};
+use super::dialling::{dial, hang_up, reason, statistics};
 use super::link::{LineEnd, Link};
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
@@ -148,7 +148,7 @@ pub async fn call<T>(
         }
         watch(progress);
     };
-    let went = {
+    let mut went = {
         let going =
             to_the_shell_and_back(plan, line, &mut link, &mut noting, &mut report, &mut carrier_since, work);
         // A panic must not leave the modem off-hook: it ends the call as any failure does.
@@ -171,7 +171,13 @@ pub async fn call<T>(
         };
         report.off_hook = hung_up.err();
         if report.off_hook.is_none() && report.connect.is_some() {
-            report.statistics = statistics(&mut link, profile).await;
+            let was_lost = matches!(&went, Err(failure) if failure.ending == Ending::CarrierLost);
+            report.statistics = statistics(&mut link, profile, was_lost).await;
+            if let (true, Err(failure)) = (was_lost, &mut went)
+                && let Some(reason) = reason(profile, &report.statistics)
+            {
+                failure.message = format!("{} (the modem adds: {reason})", failure.message);
+            }
         }
         report.call_time = between(carrier_since, carrier_until.unwrap_or_else(now));
     } else {
@@ -255,7 +261,7 @@ async fn to_the_shell_and_back<T>(
     work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     if let Some(profile) = &line.modem {
-        dial(plan, profile, &line.modem_use, link, watch, report).await?;
+        dial(&plan.account.phones, profile, &line.modem_use, link, watch, report).await?;
         *carrier_since = Some(now());
     }
     let look = log_in(plan, link, watch).await?;

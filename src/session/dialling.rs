@@ -1,15 +1,17 @@
 //! The part of a call in which a modem is spoken to: dialling an account's numbers, and bringing the
 //! modem back on-hook.
 
-use super::call::{CallPlan, CallReport};
+use std::time::Duration;
+
+use super::call::CallReport;
 use super::link::{LineEnd, Link};
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::ModemUse;
 use crate::modem::{Ask, Dial, DialError, DialEvent, HangUp, Profile, ReadyError, ReadyEvent, Said, SetUp};
 
-/// Dials the account's numbers in turn until one connects.
+/// Dials the numbers in turn until one connects.
 pub(super) async fn dial(
-    plan: &CallPlan,
+    numbers: &[String],
     profile: &Profile,
     modem_use: &ModemUse,
     link: &mut Link,
@@ -17,7 +19,7 @@ pub(super) async fn dial(
     report: &mut CallReport,
 ) -> Result<(), Failure> {
     let mut last = Failure::new(Ending::Config, Stage::Dialling, "the account has no number to dial");
-    for number in &plan.account.phones {
+    for number in numbers {
         watch(Progress::Stage(Stage::Dialling, number.clone()));
         let mut dial = Dial::new(profile.clone(), &set_up(link, modem_use), number, modem_use.dial_wait)
             .map_err(|bad| Failure::new(Ending::Config, Stage::Dialling, bad))?;
@@ -54,11 +56,12 @@ pub(super) async fn dial(
 }
 
 /// What happens on the way to a modem that is set up.
-fn tell_ready(watch: Watch<'_>, event: ReadyEvent) {
+pub(super) fn tell_ready(watch: Watch<'_>, event: ReadyEvent) {
     match event {
         ReadyEvent::Awake => {}
         ReadyEvent::HangingUpOldCall => {
-            watch(Progress::Note("the modem was still on-line; hanging that call up first".to_owned()));
+            let note = "the modem does not answer; perhaps an old call is still up: hanging it up first";
+            watch(Progress::Note(note.to_owned()));
         }
         ReadyEvent::FoundAtSpeed(speed) => {
             watch(Progress::Note(format!("the modem answers at {speed} bit/s, not at the line's `speed`")));
@@ -67,11 +70,18 @@ fn tell_ready(watch: Watch<'_>, event: ReadyEvent) {
     }
 }
 
+/// The kind of end that it is when there is no modem to speak to.
+pub(super) fn not_ready(error: &ReadyError) -> Ending {
+    match error {
+        ReadyError::Silent | ReadyError::Garbled { .. } => Ending::ModemSilent,
+        ReadyError::Refused { .. } => Ending::PeerMisbehaved,
+        ReadyError::PortGone => Ending::NoSuchPort,
+    }
+}
+
 fn dial_failure(number: &str, error: &DialError, link: &Link) -> Failure {
     let ending = match error {
-        DialError::NotReady(ReadyError::Silent | ReadyError::Garbled { .. }) => Ending::ModemSilent,
-        DialError::NotReady(ReadyError::Refused { .. }) => Ending::PeerMisbehaved,
-        DialError::NotReady(ReadyError::PortGone) => Ending::NoSuchPort,
+        DialError::NotReady(error) => not_ready(error),
         DialError::Rejected { .. } => Ending::Rejected,
         DialError::NoService { .. } => Ending::NoDialtone,
         DialError::Busy => Ending::Busy,
@@ -98,6 +108,19 @@ pub(super) async fn hang_up(link: &mut Link, profile: &Profile, was_connected: b
         if was_connected { HangUp::new(profile, link.leads_known()) } else { HangUp::make_sure(profile) };
     let outcome = link.drive(&mut hang_up, |_, _| Ok::<_, std::convert::Infallible>(())).await;
     outcome.unwrap_or_else(|never| match never {}).map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// The command lines that dialling `number` sends, in their order, each with the longest wait for its
+/// answer.
+pub fn plan(
+    profile: &Profile,
+    modem_use: &ModemUse,
+    number: &str,
+) -> Result<Vec<(String, Duration)>, Failure> {
+    let set_up = SetUp { choices: modem_use.choices.clone(), ..SetUp::default() };
+    let dial = Dial::new(profile.clone(), &set_up, number, modem_use.dial_wait)
+        .map_err(|bad| Failure::new(Ending::Config, Stage::Dialling, bad))?;
+    Ok(dial.plan())
 }
 
 /// How the modem on this line is to be set up.
@@ -133,10 +156,24 @@ async fn cause(link: &mut Link, profile: &Profile, error: &DialError) -> Option<
     (!lines.is_empty()).then(|| lines.join("; "))
 }
 
-/// What the modem says about the call that is over (`ATI6`, `AT&V1`), where its profile asks.
-pub(super) async fn statistics(link: &mut Link, profile: &Profile) -> Vec<Said> {
-    let said = ask(link, profile, &profile.statistics).await;
+/// What the modem says about the call that is over (`ATI6`, `AT&V1`), where its profile asks, and why
+/// it ended (`AT+CEER`) if nobody here wanted that.
+pub(super) async fn statistics(link: &mut Link, profile: &Profile, was_lost: bool) -> Vec<Said> {
+    let cause = if was_lost { &profile.cause[..] } else { &[] };
+    let questions: Vec<String> = profile.statistics.iter().chain(cause).cloned().collect();
+    let said = ask(link, profile, &questions).await;
     said.into_iter().filter(|said| said.ok && !said.lines.is_empty()).collect()
+}
+
+/// The lines of a modem's statistics that say why a call ended.
+pub(super) fn reason(profile: &Profile, statistics: &[Said]) -> Option<String> {
+    let is_cause = |said: &Said| profile.cause.iter().any(|cause| said.command == format!("AT{cause}"));
+    let says_why = |line: &&String| line.to_ascii_lowercase().contains("reason");
+    let lines = statistics
+        .iter()
+        .flat_map(|said| said.lines.iter().filter(move |line| is_cause(said) || says_why(line)));
+    let lines: Vec<&str> = lines.take(REASON_LINES_MAX).map(|line| line.trim()).collect();
+    (!lines.is_empty()).then(|| lines.join("; "))
 }
 
 /// Puts questions to a modem that is on-hook. It need not answer: the call is over.
@@ -148,3 +185,6 @@ async fn ask(link: &mut Link, profile: &Profile, questions: &[String]) -> Vec<Sa
     let outcome = link.drive(&mut ask, |_, _| Ok::<_, std::convert::Infallible>(())).await;
     outcome.unwrap_or_else(|never| match never {}).unwrap_or_default()
 }
+
+/// Lines of a modem's statistics that stand in a failure's message.
+const REASON_LINES_MAX: usize = 3;

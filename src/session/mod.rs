@@ -3,11 +3,12 @@
 //!
 //! [`link`] drives one machine over one line; [`transcript`] shows the dialogue; [`call`] strings
 //! the machines together from dialling to a shell and back to a modem on-hook (`dialling` is the
-//! part with the modem); [`fetch`] and [`list`] are what is done with the shell. [`ending`] names
+//! part with the modem); [`fetch`] and [`list`] are what is done with the shell. [`bench`] speaks to a modem without an account. [`ending`] names
 //! every way in which a call can end.
 
+pub mod bench;
 pub mod call;
-mod dialling;
+pub mod dialling;
 pub mod ending;
 pub mod fetch;
 pub mod link;

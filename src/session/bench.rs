@@ -1,0 +1,170 @@
+//! A modem on its own, without an account: asked about itself, dialled to see what becomes of it, hung
+//! up. What `mailcall modem` does, and each way out leaves the modem on-hook as a call does.
+
+use std::time::{Duration, Instant};
+
+use super::call::{CallReport, open};
+use super::dialling::{dial, hang_up, not_ready, set_up, statistics, tell_ready};
+use super::link::Link;
+use super::transcript::Transcript;
+use super::{Ending, Failure, Progress, Stage, Watch};
+use crate::config::LineConfig;
+use crate::line::Leads;
+use crate::machine::{Machine, Output};
+use crate::modem::{Ask, Profile, Said};
+
+/// A modem that has answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The port, as the line calls it.
+    pub port: String,
+    /// Bit/s at which it answers, where the port has a rate.
+    pub speed: Option<u32>,
+    /// What it said to each question.
+    pub said: Vec<Said>,
+    /// The port's leads, where they are known.
+    pub leads: Option<Leads>,
+}
+
+/// Asks the modem on `line` these questions.
+pub async fn ask(
+    line: &LineConfig,
+    questions: &[String],
+    transcript: Transcript,
+    watch: Watch<'_>,
+    mut interrupted: impl AsyncFnMut() -> &'static str,
+) -> Result<Found, Failure> {
+    let (mut link, profile) = open_modem(line, transcript, watch)?;
+    let mut ask = Ask::new(&profile, &set_up(&link, &line.modem_use), questions);
+    let asked = async {
+        let outcome = link.drive(&mut ask, |_, event| {
+            tell_ready(watch, event);
+            Ok::<_, std::convert::Infallible>(())
+        });
+        outcome.await.unwrap_or_else(|never| match never {})
+    };
+    let outcome = tokio::select! {
+        outcome = asked => outcome,
+        signal = interrupted() => return Err(interrupted_by(signal, Stage::Dialling)),
+    };
+    let said = outcome.map_err(|error| {
+        Failure::new(not_ready(&error), Stage::Dialling, format!("{}: {error}", link.name()))
+    })?;
+    Ok(Found { port: link.name(), speed: link.port_speed(), said, leads: link.leads() })
+}
+
+/// Dials `number`, listens for as long as `listen`, and hangs up. What the host says is given to
+/// `heard`.
+pub async fn dial_and_hang_up(
+    line: &LineConfig,
+    number: &str,
+    listen: Duration,
+    transcript: Transcript,
+    watch: Watch<'_>,
+    mut interrupted: impl AsyncFnMut() -> &'static str,
+    mut heard: impl FnMut(&[u8]),
+) -> (Result<(), Failure>, CallReport) {
+    let mut report = CallReport::default();
+    let (mut link, profile) = match open_modem(line, transcript, watch) {
+        Ok(opened) => opened,
+        Err(failure) => return (Err(failure), report),
+    };
+    let numbers = [number.to_owned()];
+    let went = {
+        let going = async {
+            dial(&numbers, &profile, &line.modem_use, &mut link, watch, &mut report).await?;
+            let mut listening = Listen::new(listen);
+            link.drive(&mut listening, |_, bytes: Vec<u8>| {
+                heard(&bytes);
+                Ok::<_, Failure>(())
+            })
+            .await
+        };
+        tokio::select! {
+            went = going => went,
+            signal = interrupted() => Err(interrupted_by(signal, Stage::Dialling)),
+        }
+    };
+    watch(Progress::Stage(Stage::HangingUp, String::new()));
+    let in_call = link.end().is_none()
+        && (report.connect.is_some()
+            || matches!(&went, Err(failure) if failure.ending == Ending::Interrupted));
+    report.off_hook = hang_up(&mut link, &profile, in_call).await.err();
+    if report.off_hook.is_none() && report.connect.is_some() {
+        report.statistics = statistics(&mut link, &profile, went.is_err()).await;
+    }
+    (report.bytes_down, report.bytes_up) = (link.bytes_down, link.bytes_up);
+    (went, report)
+}
+
+/// Brings the modem on `line` on-hook, whatever it was doing.
+pub async fn hang_up_only(
+    line: &LineConfig,
+    transcript: Transcript,
+    watch: Watch<'_>,
+) -> Result<(), Failure> {
+    let (mut link, profile) = open_modem(line, transcript, watch)?;
+    watch(Progress::Stage(Stage::HangingUp, String::new()));
+    // A modem that is there answers at once; one that does not answer is worth looking for first.
+    let found = hang_up(&mut link, &profile, true).await;
+    found.map_err(|why| Failure::new(Ending::ModemSilent, Stage::HangingUp, why))
+}
+
+fn open_modem(
+    line: &LineConfig,
+    transcript: Transcript,
+    watch: Watch<'_>,
+) -> Result<(Link, Profile), Failure> {
+    let Some(profile) = line.modem.clone() else {
+        let message = "this line has modem = \"none\": there is no modem to speak to";
+        return Err(Failure::new(Ending::Config, Stage::Preparing, message));
+    };
+    let opened = open(line)?;
+    for warning in opened.warnings() {
+        watch(Progress::Note(warning.clone()));
+    }
+    Ok((Link::new(opened, transcript), profile))
+}
+
+fn interrupted_by(signal: &str, stage: Stage) -> Failure {
+    Failure::new(Ending::Interrupted, stage, format!("ended by {signal}"))
+}
+
+/// Hears what comes for a while, and says nothing.
+struct Listen {
+    length: Duration,
+    until: Option<Instant>,
+    heard: Option<Vec<u8>>,
+    hung_up: bool,
+}
+
+impl Listen {
+    fn new(length: Duration) -> Self {
+        Self { length, until: None, heard: None, hung_up: false }
+    }
+}
+
+impl Machine for Listen {
+    type Event = Vec<u8>;
+    type Outcome = ();
+
+    fn handle_input(&mut self, _now: Instant, bytes: &[u8]) -> usize {
+        self.heard.get_or_insert_default().extend_from_slice(bytes);
+        bytes.len()
+    }
+
+    fn handle_hangup(&mut self, _now: Instant) {
+        self.hung_up = true;
+    }
+
+    fn handle_timeout(&mut self, _now: Instant) {}
+
+    fn poll_output(&mut self, now: Instant) -> Output<Vec<u8>, ()> {
+        let until = *self.until.get_or_insert(now + self.length);
+        match self.heard.take() {
+            Some(bytes) => Output::Event(bytes),
+            None if self.hung_up || until <= now => Output::Done(()),
+            None => Output::Wait(Some(until)),
+        }
+    }
+}
