@@ -16,4 +16,29 @@ macro_rules! builtin {
     };
 }
 
-const BUILTIN: [(&str, &str); 2] = builtin!["generic", "none"];
+const BUILTIN: [(&str, &str); 24] = builtin![
+    "cdc-acm",
+    "cirrus",
+    "esp8266",
+    "generic",
+    "gsm",
+    "hayes",
+    "hayes-smartmodem",
+    "inmarsat",
+    "iridium",
+    "isdn",
+    "isdn-elsa",
+    "isdn-i4l",
+    "isdn-zyxel",
+    "lucent",
+    "multitech",
+    "none",
+    "rockwell",
+    "tcpser",
+    "telebit",
+    "telebit-trailblazer",
+    "usr-courier",
+    "usr-sportster",
+    "zoom",
+    "zyxel",
+];

@@ -1,6 +1,19 @@
 //! Profiles: the schema that every file keeps to, inheritance, and what a wrong file is told.
 
 use super::*;
+use crate::modem::ask::Said;
+use crate::modem::codec::{Reader, Response};
+use crate::modem::identity::suggest;
+use crate::modem::ready::{Need, setup_commands};
+
+fn builtin(name: &str) -> Profile {
+    Profile::builtin(name).unwrap_or_else(|| panic!("{name} is built in"))
+}
+
+/// Every profile with a modem behind it.
+fn modems() -> impl Iterator<Item = Profile> {
+    Profile::names().filter(|&name| name != "none").map(builtin)
+}
 
 fn error(text: &str) -> ProfileError {
     Profile::parse("test", text).expect_err(text)
@@ -140,5 +153,287 @@ fn a_lines_choices_pick_the_settings_and_compression_needs_correction() {
         error_correction: Some(false),
         ..Choices::default()
     };
-    assert_eq!(texts(&choices), ["X4W2", "+IFC=0,0", "+ES=0", "+DS=0", "M0"]);
+    assert_eq!(texts(&choices), ["X4W2", "+IFC=0,0", "+ES=1", "+DS=0", "M0"]);
+}
+
+/// Every way in which a line's configuration can choose.
+fn all_choices() -> Vec<Choices> {
+    let mut all = Vec::new();
+    for flow in [FlowChoice::RtsCts, FlowChoice::XonXoff, FlowChoice::None] {
+        for speaker in
+            [None, Some(SpeakerChoice::Off), Some(SpeakerChoice::Dialling), Some(SpeakerChoice::On)]
+        {
+            for corrects in [true, false] {
+                for compresses in [true, false] {
+                    all.push(Choices {
+                        flow,
+                        speaker,
+                        error_correction: Some(corrects),
+                        compression: Some(compresses),
+                        init: Vec::new(),
+                    });
+                }
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn every_modem_dials_answers_hangs_up_and_speaks_in_words() {
+    for profile in modems() {
+        let name = &profile.name;
+        let dial = profile.dial.as_deref().unwrap_or_else(|| panic!("{name} dials"));
+        assert!(dial.starts_with('D'), "{name}: {dial} is a dial command");
+        assert!(profile.dial_pulse.as_deref().is_some_and(|dial| dial.starts_with('D')), "{name}");
+        assert!(!profile.answer.is_empty() && !profile.hangup.is_empty(), "{name}");
+        let init: Vec<&str> = profile.init.iter().map(|setting| setting.text.as_str()).collect();
+        assert_eq!(init.first(), Some(&"Q0V1"), "{name} is told to answer, and in words");
+        assert!(
+            profile.options.iter().any(|setting| setting.text == "S0=0"),
+            "{name} answers no calls by itself"
+        );
+    }
+}
+
+#[test]
+fn every_kind_of_flow_control_has_its_own_command_unless_the_modem_has_none() {
+    for profile in modems() {
+        let FlowControl { rtscts, xonxoff, none } = &profile.flow;
+        if profile.name == "hayes-smartmodem" {
+            assert_eq!(profile.flow, FlowControl::default(), "its port is never ahead of its carrier");
+            continue;
+        }
+        let told = [rtscts, xonxoff, none].map(|setting| setting.as_ref().map(|setting| &setting.text));
+        assert!(told.iter().all(Option::is_some), "{}: {told:?}", profile.name);
+        assert!(told[0] != told[1] && told[1] != told[2] && told[0] != told[2], "{}: {told:?}", profile.name);
+    }
+}
+
+#[test]
+fn error_correction_can_be_had_or_not_and_never_comes_back_with_compression() {
+    for profile in modems() {
+        let EitherWay { on, off } = EitherWay::of(&profile.error_correction);
+        assert_eq!(on.is_some(), off.is_some(), "{}", profile.name);
+        assert!(on.is_none() || on != off, "{}", profile.name);
+        let compression = EitherWay::of(&profile.compression);
+        assert!(compression.off.is_none() || compression.off != on, "{}", profile.name);
+    }
+}
+
+/// The commands of a switch.
+struct EitherWay {
+    on: Option<String>,
+    off: Option<String>,
+}
+
+impl EitherWay {
+    fn of(switch: &Switch) -> Self {
+        let text = |setting: &Option<Setting>| setting.as_ref().map(|setting| setting.text.clone());
+        Self { on: text(&switch.on), off: text(&switch.off) }
+    }
+}
+
+#[test]
+fn every_line_of_every_setup_fits_the_modem() {
+    for profile in modems() {
+        for choices in all_choices() {
+            for command in setup_commands(&profile, &choices, Duration::from_secs(255)) {
+                let fits = command.text.len() <= profile.line_max;
+                assert!(fits, "{}: AT{} is beyond {}", profile.name, command.text, profile.line_max);
+            }
+        }
+    }
+}
+
+/// What the setup sends for a line with RTS/CTS that wants 55 s for the carrier: (key, line).
+fn setup(name: &str) -> Vec<(&'static str, String)> {
+    setup_commands(&builtin(name), &Choices::default(), Duration::from_secs(55))
+        .into_iter()
+        .map(|command| {
+            let need = match command.setting {
+                "reset" => Need::Reset,
+                "init" => Need::Needed,
+                _ => Need::Optional,
+            };
+            assert_eq!(command.need, need, "{name}: {}", command.text);
+            (command.setting, command.text)
+        })
+        .collect()
+}
+
+#[test]
+fn a_courier_a_rockwell_and_an_iridium_are_set_up_line_by_line() {
+    let plans: [(&str, &[(&str, &str)]); 3] = [
+        (
+            "usr-courier",
+            &[
+                ("reset", "Z"),
+                ("init", "Q0V1"),
+                ("options", "&B1"),
+                ("options", "E0"),
+                ("options", "&C1"),
+                ("options", "&D2"),
+                ("options", "S0=0"),
+                ("options", "S7=55"),
+                ("results", "X7&A3"),
+                ("flow", "&H1&R2&I0"),
+                ("error_correction", "&M4"),
+                ("compression", "&K3"),
+            ],
+        ),
+        (
+            "rockwell",
+            &[
+                ("reset", "Z"),
+                ("init", "Q0V1"),
+                ("options", "E0"),
+                ("options", "&C1"),
+                ("options", "&D2"),
+                ("options", "S0=0"),
+                ("options", "S7=55"),
+                ("results", "X4W1S95=44"),
+                ("flow", "&K3"),
+                ("error_correction", "&Q5\\N3"),
+                ("compression", "%C3"),
+            ],
+        ),
+        (
+            "iridium",
+            &[
+                ("reset", "Z"),
+                ("init", "Q0V1"),
+                ("init", "+CBST=71,0,1"),
+                ("options", "E0"),
+                ("options", "&C1"),
+                ("options", "&D2"),
+                ("options", "S0=0"),
+                ("options", "S7=55"),
+                ("options", "+CR=1"),
+                ("options", "+CMEE=1"),
+                ("results", "X4"),
+                ("flow", "&K3"),
+            ],
+        ),
+    ];
+    for (name, plan) in plans {
+        let sent = setup(name);
+        let sent: Vec<(&str, &str)> = sent.iter().map(|(key, line)| (*key, line.as_str())).collect();
+        assert_eq!(sent, plan, "{name}");
+    }
+}
+
+#[test]
+fn a_wi_fi_modem_is_sent_nothing_that_its_firmware_takes_for_something_else() {
+    for choices in all_choices() {
+        for command in setup_commands(&builtin("esp8266"), &choices, Duration::from_secs(55)) {
+            let harmful = ["Z", "&F", "&D", "W"].iter().any(|word| command.text.contains(word));
+            assert!(!harmful, "AT{} erases, disconnects or lists networks", command.text);
+        }
+    }
+}
+
+#[test]
+fn every_result_code_in_numbers_is_read_as_a_result_with_its_rate() {
+    for profile in modems() {
+        for (code, words) in &profile.codes {
+            let place = format!("{}: {code} = {words:?}", profile.name);
+            let heard = Reader::new(profile.codes.clone()).hear(format!("{code}\r").as_bytes()).1;
+            let heard = heard.unwrap_or_else(|| panic!("{place} is a line"));
+            assert!(heard.numeric, "{place}");
+            match heard.response {
+                Response::Text => assert!(SAYS_NOTHING.contains(&words.as_str()), "{place} is read as text"),
+                Response::Connect(info) => {
+                    let rate = words.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() >= 3);
+                    assert_eq!(info.rate.is_some(), rate, "{place}");
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Words of result codes that end no call and tell nothing about the connection.
+const SAYS_NOTHING: [&str; 2] = ["DIALING", "DATA"];
+
+#[test]
+fn a_makers_numbers_do_not_pass_for_the_common_ones() {
+    let read = |name: &str, code: &str| {
+        Reader::new(builtin(name).codes).hear(format!("{code}\r").as_bytes()).1.map(|heard| heard.response)
+    };
+    let rate = |name: &str, code: &str| match read(name, code) {
+        Some(Response::Connect(info)) => info.rate,
+        other => panic!("{name} {code}: {other:?}"),
+    };
+    assert_eq!(read("usr-courier", "11"), Some(Response::Ringing));
+    assert_eq!(read("usr-sportster", "12"), Some(Response::Voice));
+    assert_eq!(rate("usr-courier", "24"), Some(7_200));
+    assert_eq!(read("rockwell", "24"), Some(Response::Delayed(None)));
+    assert_eq!(read("zoom", "32"), Some(Response::Blacklisted));
+    assert_eq!(rate("telebit", "13"), Some(14_400));
+    assert_eq!(read("telebit", "54"), Some(Response::NoDialtone));
+    assert_eq!(read("zyxel", "9"), Some(Response::Ringing));
+    assert_eq!(rate("multitech", "9"), Some(2_400));
+    assert_eq!(rate("multitech", "28LC"), Some(28_800));
+    assert_eq!(rate("gsm", "15"), Some(9_600));
+    assert_eq!(rate("isdn-i4l", "5"), Some(64_000));
+}
+
+/// What modems say of themselves, and the profile that is theirs; none where it tells too little.
+const SAYS_OF_ITSELF: [(Option<&str>, &[&str]); 45] = [
+    (Some("usr-courier"), &["3366"]),
+    (Some("usr-courier"), &["2886", "USRobotics Courier V.Everything"]),
+    (Some("usr-courier"), &["USRobotics Courier Dual Standard V.34 Fax Link Diagnostics..."]),
+    (Some("usr-sportster"), &["3361"]),
+    (Some("usr-sportster"), &["2886", "05B1", "USRobotics Sportster 28800 Fax Settings..."]),
+    (Some("usr-sportster"), &["2886", "Sportster 28800/Fax RS Rev. 1.5"]),
+    (Some("usr-sportster"), &["5601", "5D48", "U.S. Robotics 56K Message Settings..."]),
+    (None, &["2886"]),
+    (Some("rockwell"), &["14400", "007", "V1.600-DS29F", "RCV144DPi Rev CA", "ROCKWELL", "RC32ACL"]),
+    (Some("rockwell"), &["28800", "V1.430-V34_DS", "RC288DPi Rev 0"]),
+    (Some("rockwell"), &["33600", "V2.050-V34_ACF_DS1", "RCV336DPFSP Rev 44BC"]),
+    (Some("rockwell"), &["56000", "ACF3_V1.200-V90_2M_SCF", "RCV56DPF L8570A Rev 30.0/30.0"]),
+    (Some("rockwell"), &["RCV56DPF-PLL L8773A Rev 14.00/34.00"]),
+    (Some("rockwell"), &["CX81801-V90"]),
+    (Some("rockwell"), &["+GMI: CONEXANT"]),
+    (Some("rockwell"), &["MT5600ZDXV"]),
+    (None, &["14400"]),
+    (Some("cdc-acm"), &["56000", "CX93001-EIS_V0.2002-V92"]),
+    (Some("cdc-acm"), &["U.S. Robotics 56K FAX USB V1.2.23"]),
+    (Some("lucent"), &["LT V.90 1.0 MT5634ZBAV Serial Data/Fax/Voice Modem Version 4.09a"]),
+    (Some("lucent"), &["LT V.92 Data+Fax Modem Version 6.00"]),
+    (Some("lucent"), &["Venus V.90 USB U052099a"]),
+    (Some("lucent"), &["Zoom V.90 PCI I052099gV -G Z207"]),
+    (Some("lucent"), &["Zoom V.90 Serial s052099g -I Z207"]),
+    (Some("lucent"), &["AEIGPM560LKTF1"]),
+    (Some("telebit"), &["965", "TELEBIT"]),
+    (Some("telebit-trailblazer"), &["966"]),
+    (Some("zyxel"), &["1496", "U1496E  V 6.12 P", "ZyXEL"]),
+    (Some("zyxel"), &["28642"]),
+    (Some("isdn-zyxel"), &["1291"]),
+    (Some("multitech"), &["247"]),
+    (Some("hayes"), &["28800", "OPTIMA 33600"]),
+    (Some("hayes-smartmodem"), &["120"]),
+    (Some("cirrus"), &["1.02", "Cirrus Logic", "CL-MD1414AT/EC"]),
+    (Some("zoom"), &["932"]),
+    (Some("gsm"), &["SIEMENS", "TC35", "REVISION 04.00"]),
+    (Some("gsm"), &["WAVECOM MODEM"]),
+    (Some("gsm"), &["SIM900 R11.0"]),
+    (Some("iridium"), &["2400", "0000", "IRIDIUM"]),
+    (Some("iridium"), &["Motorola", "Satellite 9505"]),
+    (Some("iridium"), &["Iridium", "9522"]),
+    (Some("inmarsat"), &["Thrane & Thrane"]),
+    (Some("isdn-i4l"), &["Linux ISDN"]),
+    (Some("esp8266"), &["ESP8266 Firmware v4.0"]),
+    (None, &["288", "GM-144VBIS+; RC9696/14"]),
+];
+
+#[test]
+fn what_a_modem_says_of_itself_suggests_its_own_profile_and_no_other() {
+    let profiles: Vec<Profile> = modems().collect();
+    for (expected, lines) in SAYS_OF_ITSELF {
+        let lines: Vec<String> = lines.iter().map(|&line| line.to_owned()).collect();
+        let said = [Said { command: "ATI".to_owned(), lines: lines.clone(), ok: true }];
+        assert_eq!(suggest(&said, &profiles), expected.into_iter().collect::<Vec<_>>(), "{lines:?}");
+    }
 }
