@@ -218,7 +218,8 @@ fn parse_numeric(text: &str, codes: &ResultCodes) -> Option<Response> {
             other => other,
         });
     }
-    if !letters.is_empty() {
+    // Where the maker's list is known, a number that it lacks is none of his results.
+    if !letters.is_empty() || !codes.is_empty() && code > COMMON_CODE_MAX {
         return None;
     }
     Some(match code {
@@ -250,6 +251,7 @@ fn parse_verbose(text: &str) -> Response {
         alt((
             value(Response::Ok, all_consuming(tag_no_case("OK"))),
             value(Response::Error, all_consuming(tag_no_case("ERROR"))),
+            value(Response::Error, result("NO MSN/EAZ")), // isdn4linux: no number of our own is set
             cme_error,
             value(Response::Ringing, result("RINGING")),
             value(Response::Ringing, result("RRING")),
@@ -270,6 +272,7 @@ fn failure(text: &str) -> IResult<&str, Response> {
         value(Response::NoDialtone, result("NO DIALTONE")),
         value(Response::NoDialtone, result("NO DIAL TONE")),
         value(Response::NoDialtone, result("LINE IN USE")),
+        value(Response::NoDialtone, result("NO PROMPTTONE")), // Telebit
         value(Response::NoAnswer, result("NO ANSWER")),
         value(Response::Busy, result("BUSY")),
         value(Response::Voice, result("VOICE")),
@@ -428,6 +431,8 @@ const GLUED: [&str; 14] = [
 ];
 /// Characters of a response line that are kept; no modem says more.
 pub const RESPONSE_LINE_MAX: usize = 256;
+/// Up to here all makers agree (V.250 Table 1).
+const COMMON_CODE_MAX: u16 = 8;
 /// Digits of a result code in numbers; more are a telephone number or data.
 const NUMERIC_DIGITS_MAX: usize = 3;
 /// Carriage return, S3.
@@ -473,6 +478,8 @@ mod tests {
             ("+CME ERROR: SIM not inserted", Response::Error),
             ("NO DIALTONE", Response::NoDialtone),
             ("NO DIAL TONE", Response::NoDialtone),
+            ("NO PROMPTTONE", Response::NoDialtone),
+            ("NO MSN/EAZ", Response::Error),
             ("BUSY", Response::Busy),
             ("NO ANSWER", Response::NoAnswer),
             ("VOICE", Response::Voice),

@@ -486,11 +486,11 @@ const GUARD_MS_DEFAULT: u64 = 1_100;
 /// Milliseconds for an answer: less than this no modem can keep.
 const WAIT_MS_MIN: u64 = 100;
 /// Milliseconds for an answer, as the rule for all commands.
-const COMMAND_MS_MAX: u64 = 10_000;
+const COMMAND_MS_MAX: u64 = WAIT_MS_MAX;
 const COMMAND_MS_DEFAULT: u64 = 3_000;
 const RESET_MS_DEFAULT: u64 = 5_000;
 /// Milliseconds behind a reset.
-const SETTLE_MS_MAX: u64 = 3_000;
+const SETTLE_MS_MAX: u64 = 5_000;
 const SETTLE_MS_DEFAULT: u64 = 500;
 /// Commands in `init`, and in `options`.
 const COMMANDS_MAX: u64 = 16;

@@ -1,0 +1,184 @@
+//! `mailcall modem` as a user runs it: against the simulated modem, and where there is none.
+
+mod common;
+
+use common::*;
+
+/// A home without a configuration.
+fn bare_home() -> Home {
+    Home { dir: tempfile::tempdir().unwrap() }
+}
+
+fn device(sim: &Sim) -> String {
+    sim.device.display().to_string()
+}
+
+#[test]
+fn a_probe_finds_the_modem_and_prints_lines_that_work_as_a_configuration() {
+    let sim = Sim::start(&["--ring", "0", "--user", "mary", "--password", PASSWORD]);
+    let home = bare_home();
+    let probe = home.run(&["modem", "probe", &device(&sim)]);
+    assert_eq!(probe.code, 0, "{}", probe.err);
+    assert!(probe.out.contains("answers at 57600 bit/s") && probe.out.contains("mailcall simulated modem"));
+    let pasted = probe.out.split_once("For your configuration:").expect("lines to paste").1;
+    home.configure(&format!(
+        "{pasted}\nuser = \"mary\"\npassword = {{ env = \"TEST_PASSWORD\" }}\ndeliver = {{ maildir = {:?} }}\n",
+        home.maildir().display().to_string()
+    ));
+    home.fetch().ended(0, "done");
+    assert_eq!(home.mail(), messages(&sample()));
+}
+
+#[test]
+fn what_a_probe_found_is_told_as_json_too() {
+    let sim = Sim::start(&[]);
+    let ran = bare_home().run(&["--json", "modem", "probe", &device(&sim)]);
+    assert_eq!(ran.json("speed"), 57_600);
+    assert_eq!(ran.json("said")[0]["command"], "ATI0");
+    assert!(ran.json("leads").is_null(), "a PTY has none");
+}
+
+#[test]
+fn a_dial_shows_what_was_agreed_on_and_what_the_host_says_and_hangs_up() {
+    let sim = Sim::start(&["--ring", "0", "--connect-text", "CONNECT 28800/ARQ/V34/LAPM/V42BIS"]);
+    let home = bare_home();
+    let ran = home.run(&["modem", "dial", "555 1212", &device(&sim), "--listen", "2s"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("fieldhost login:"), "{}", ran.out);
+    assert!(ran.out.contains("28800 bit/s, V34, LAPM, V42BIS"), "{}", ran.out);
+    sim.on_hook_after(1);
+    let json = home.run(&["--json", "modem", "dial", "5551212", &device(&sim)]);
+    assert_eq!(json.json("connection")["rate_down"], 28_800);
+    assert_eq!(json.json("connection")["error_correction"], "LAPM");
+    sim.on_hook_after(2);
+}
+
+#[test]
+fn a_dial_that_fails_ends_as_a_fetch_would() {
+    let sim = Sim::start(&["--ring", "0", "--answer", "busy"]);
+    let ran = bare_home().run(&["modem", "dial", "5551212", &device(&sim)]);
+    assert_eq!(ran.code, 75, "{}", ran.err);
+    assert!(ran.err.contains("busy"), "{}", ran.err);
+}
+
+#[test]
+fn a_dry_run_prints_every_line_and_opens_no_port() {
+    let home = bare_home();
+    let ran = home.run(&[
+        "modem",
+        "dial",
+        "+1 (555) 12-12",
+        "/dev/no-such-port",
+        "--dry-run",
+        "--profile",
+        "iridium",
+    ]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let lines: Vec<&str> = ran.out.lines().map(|line| line.split("    ").next().unwrap()).collect();
+    assert!(lines.contains(&"AT+CBST=71,0,1"), "{}", ran.out);
+    assert_eq!(lines.last(), Some(&"ATDT0015551212"));
+}
+
+#[test]
+fn a_modem_left_on_line_is_hung_up() {
+    let sim = Sim::start(&["--ring", "0"]);
+    let port = std::fs::OpenOptions::new().read(true).write(true).open(&sim.device).unwrap();
+    std::io::Write::write_all(&mut &port, b"ATDT5551212\r").unwrap();
+    wait_for("the call", || sim.log().contains("connected"));
+    drop(port);
+    let ran = bare_home().run(&["modem", "hangup", &device(&sim)]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    sim.on_hook_after(1);
+}
+
+#[test]
+fn a_port_without_a_modem_is_69_within_its_time() {
+    let pty = nix::pty::openpty(None, None).unwrap();
+    let name = nix::unistd::ttyname(&pty.slave).unwrap();
+    let ran = bare_home().run(&["modem", "probe", name.to_str().unwrap()]);
+    assert_eq!(ran.code, 69, "{}", ran.err);
+    assert!(ran.err.contains("does not answer"), "{}", ran.err);
+}
+
+#[test]
+fn without_a_line_or_a_port_it_is_said_what_to_name() {
+    let home = bare_home();
+    let ran = home.run(&["modem", "info"]);
+    assert_eq!(ran.code, 64);
+    assert!(ran.err.contains("mailcall modem list"), "{}", ran.err);
+    home.configure(
+        "[line.a]\nkind = \"serial\"\ndevice = \"/dev/ttyS8\"\n[line.b]\nkind = \"serial\"\ndevice = \"/dev/ttyS9\"\n",
+    );
+    let ran = home.run(&["modem", "info"]);
+    assert_eq!(ran.code, 64);
+    assert!(ran.err.contains("a, b"), "{}", ran.err);
+    let ran = home.run(&["modem", "info", "c"]);
+    assert_eq!(ran.code, 78);
+    assert!(ran.err.contains("a, b"), "{}", ran.err);
+}
+
+#[test]
+fn profiles_lists_the_users_own_and_says_what_is_wrong_with_one() {
+    let home = bare_home();
+    home.configure("");
+    let folder = home.dir.path().join(".config/mailcall/modems");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("mine.toml"), "inherits = \"generic\"\ndescription = \"the grey one\"\n")
+        .unwrap();
+    let ran = home.run(&["modem", "profiles"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    for name in ["mine", "the grey one", "iridium", "usr-courier"] {
+        assert!(ran.out.contains(name), "{name}: {}", ran.out);
+    }
+    std::fs::write(folder.join("bad.toml"), "inherits = \"generic\"\n\nspekaer = 1\n").unwrap();
+    let ran = home.run(&["modem", "profiles"]);
+    assert_eq!(ran.code, 78);
+    assert!(ran.err.contains("bad.toml:3: `spekaer`"), "{}", ran.err);
+}
+
+#[test]
+fn a_fetch_uses_the_users_own_profile_and_refuses_a_wrong_one_with_file_and_line() {
+    let sim = Sim::start(&["--ring", "0", "--user", "mary", "--password", PASSWORD]);
+    let home = bare_home();
+    home.configure(&format!(
+        "[line.usr]\nkind = \"serial\"\ndevice = {:?}\nmodem = \"mine\"\nspeaker = \"off\"\n\
+         [account.home]\nline = \"usr\"\nphone = \"5551212\"\nuser = \"mary\"\n\
+         password = {{ env = \"TEST_PASSWORD\" }}\ndeliver = {{ maildir = {:?} }}\n",
+        device(&sim),
+        home.maildir().display().to_string()
+    ));
+    let folder = home.dir.path().join(".config/mailcall/modems");
+    std::fs::create_dir_all(&folder).unwrap();
+    let profile = folder.join("mine.toml");
+    std::fs::write(&profile, "inherits = \"rockwell\"\nspeaker.off = \"M0L0\"\n").unwrap();
+    let ran = home.run(&["-v", "fetch"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("ATM0L0"), "{}", ran.err);
+    std::fs::write(&profile, "inherits = \"rockwell\"\nguard_ms = 1\nguard_ms = 2\n").unwrap();
+    let ran = home.fetch();
+    ran.ended(78, "config");
+    assert!(ran.err.contains("mine.toml:3"), "{}", ran.err);
+    std::fs::remove_file(&profile).unwrap();
+    let ran = home.fetch();
+    ran.ended(78, "config");
+    assert!(ran.err.contains("config.toml:4") && ran.err.contains("iridium"), "{}", ran.err);
+}
+
+#[test]
+fn a_needed_command_of_the_lines_own_that_is_refused_names_the_setting() {
+    let sim = Sim::start(&["--ring", "0"]);
+    let home = Home::with_line(
+        &format!("kind = \"serial\"\ndevice = {:?}\ninit = [\"J9\"]\n", device(&sim)),
+        "phone = \"5551212\"\n",
+    );
+    let ran = home.fetch();
+    ran.ended(76, "peer-misbehaved");
+    assert!(ran.err.contains("ATJ9") && ran.err.contains("init of the line"), "{}", ran.err);
+}
+
+#[test]
+fn list_needs_no_modem_and_no_configuration() {
+    let ran = bare_home().run(&["modem", "list"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(!ran.out.is_empty());
+}
