@@ -32,6 +32,8 @@ pub struct Link {
     watch_carrier: bool,
     /// DCD was on since CONNECT: only then does off mean anything (three-wire cables read off).
     carrier_seen: bool,
+    /// When DCD is looked at even if bytes keep coming; `None` = as soon as may be.
+    next_look: Option<Instant>,
     /// The host was told to hang up.
     leaving: bool,
     break_until: Option<Instant>,
@@ -60,6 +62,7 @@ impl Link {
             last_accepted: None,
             watch_carrier: false,
             carrier_seen: false,
+            next_look: None,
             leaving: false,
             break_until: None,
             no_carrier_said: NoCarrierText::default(),
@@ -100,6 +103,7 @@ impl Link {
     pub fn connected(&mut self, rate: Option<u32>) {
         self.watch_carrier = true;
         self.carrier_seen = false;
+        self.next_look = None;
         self.no_carrier_said = NoCarrierText::default();
         self.rate = match (self.rate, rate) {
             (Some(port), Some(carrier)) => Some(port.min(carrier)),
@@ -197,8 +201,13 @@ impl Link {
             .min()
             .unwrap_or(tick);
         let can_write = !self.queue.is_empty() && may_write <= now;
-        if !self.ready(can_write, wake).await {
+        let moved = self.ready(can_write, wake).await;
+        if !moved || self.next_look.is_none_or(|at| at <= wall_now()) {
+            // What came before the carrier fell is still ours.
+            while self.end.is_none() && self.input.len() < INPUT_MAX && self.read_ready().await {}
             self.look_at_carrier();
+        }
+        if !moved {
             self.transcript.quiet();
         }
         let now = wall_now();
@@ -321,6 +330,7 @@ impl Link {
     /// does not move.
     fn look_at_carrier(&mut self) {
         let now = wall_now();
+        self.next_look = Some(now + CARRIER_POLL);
         let stalled = !self.queue.is_empty()
             && self.last_accepted.is_some_and(|at| now.saturating_duration_since(at) > SEND_STALL_MAX);
         if self.queue.is_empty() {
