@@ -177,8 +177,7 @@ impl SerialLine {
         const UNPLUGGED: [Errno; 3] = [Errno::EIO, Errno::ENXIO, Errno::ENODEV];
         if UNPLUGGED.iter().any(|&errno| error.raw_os_error() == Some(errno as i32)) {
             self.ended = true;
-            let text = format!("{} has gone: was it unplugged?", self.name());
-            return io::Error::new(io::ErrorKind::BrokenPipe, text);
+            return io::Error::new(io::ErrorKind::BrokenPipe, GONE);
         }
         error
     }
@@ -210,6 +209,15 @@ impl Line for SerialLine {
         if !self.leads {
             return Ok(false);
         }
+        if on {
+            // TIOCSBRK waits until all that is queued has left. That is for ever while the modem holds
+            // CTS low, and the queue inside a USB adapter cannot be thrown away.
+            let leads = modem_leads(&self.port).map_err(|errno| self.gone(errno.into()))?;
+            if self.settings.flow == Flow::RtsCts && leads.is_some_and(|leads| leads & libc::TIOCM_CTS == 0) {
+                return Ok(false);
+            }
+            self.discard_output()?;
+        }
         nix::ioctl_none_bad!(tiocsbrk, libc::TIOCSBRK);
         nix::ioctl_none_bad!(tioccbrk, libc::TIOCCBRK);
         let fd = self.port.as_raw_fd();
@@ -240,6 +248,11 @@ impl Line for SerialLine {
 
     fn name(&self) -> String {
         self.settings.device.display().to_string()
+    }
+
+    fn why_ended(&mut self) -> Option<String> {
+        // With CLOCAL a port ends only with its driver; a PTY ends with whoever holds its other end.
+        self.leads.then(|| GONE.to_owned())
     }
 }
 
@@ -374,3 +387,6 @@ fn clear_exclusive(port: &File) -> io::Result<()> {
     unsafe { tiocnxcl(port.as_raw_fd()) }?;
     Ok(())
 }
+
+/// What an unplugged adapter is called, by its end of file as by its errnos.
+const GONE: &str = "the port has gone; was it unplugged?";
