@@ -37,7 +37,8 @@ pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {
         Ok(self.leads()?.map(|leads| leads.dcd))
     }
 
-    /// Starts or ends a BREAK; `Ok(false)` = this line has none. The caller does the waiting (see
+    /// Starts or ends a BREAK; `Ok(false)` = this line has none, or none while the modem holds CTS low.
+    /// What was written and has not yet left is thrown away. The caller does the waiting (see
     /// [`send_break`]), because `tcsendbreak` would hold up the executor.
     fn set_break(&mut self, on: bool) -> io::Result<bool>;
 
@@ -86,7 +87,7 @@ pub struct Leads {
     pub ri: bool,
 }
 
-/// Holds the line in the spacing state for `duration`; `Ok(false)` = this line has no BREAK.
+/// Holds the line in the spacing state for `duration`; `Ok(false)` = there was none.
 /// Ends the BREAK as well when the future is dropped half-way.
 #[allow(clippy::disallowed_methods)] // the line is where the world begins: a BREAK lasts in real time
 pub async fn send_break(line: &mut dyn Line, duration: Duration) -> io::Result<bool> {

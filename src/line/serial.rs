@@ -244,6 +244,15 @@ impl Line for SerialLine {
         if !self.leads {
             return Ok(false);
         }
+        if on {
+            // TIOCSBRK waits until all that is queued has left. That is for ever while the modem holds
+            // CTS low, and the queue inside a USB adapter cannot be thrown away.
+            let leads = modem_leads(&self.port).map_err(|errno| self.gone(errno.into()))?;
+            if self.settings.flow == Flow::RtsCts && leads.is_some_and(|leads| leads & libc::TIOCM_CTS == 0) {
+                return Ok(false);
+            }
+            self.discard_output()?;
+        }
         nix::ioctl_none_bad!(tiocsbrk, libc::TIOCSBRK);
         nix::ioctl_none_bad!(tioccbrk, libc::TIOCCBRK);
         let fd = self.port.as_raw_fd();
