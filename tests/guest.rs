@@ -5,13 +5,14 @@
 
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mailcall::line::serial::{Flow, OpenError, SerialLine, SerialSettings};
 use mailcall::line::{Line, send_break};
 use mailcall::machine::{Control, Machine, Output, Transmit};
+use mailcall::modem::ConnectInfo;
 use mailcall::session::link::{LineEnd, Link};
 use mailcall::session::transcript::Transcript;
 use nix::libc::{TIOCM_CTS, TIOCM_DSR, TIOCM_DTR, TIOCM_RTS};
@@ -67,7 +68,7 @@ fn a_line_whose_dcd_was_never_on_is_not_lost() {
         uart.lower(OUT2); // as a cable with three wires has it
         let runtime = runtime();
         let mut link = Link::new(Box::new(open(&runtime, Flow::None)), Transcript::silent());
-        link.connected(None);
+        link.connected(&ConnectInfo::default());
         let mut talk = Talk::for_a_time(Duration::from_secs(2));
         drive(&runtime, &mut link, &mut talk);
         assert_eq!((link.end(), talk.hung_up), (None, false));
@@ -235,7 +236,7 @@ fn an_adapter_pulled_out_in_mid_call_ends_it_with_a_clear_word_and_no_spin() {
         assert!(line.leads_known());
         assert_eq!(line.carrier().unwrap(), Some(true));
         let mut link = Link::new(Box::new(line), Transcript::silent());
-        link.connected(None);
+        link.connected(&ConnectInfo::default());
         let mut talk = Talk { say: Some(PULL_THE_PLUG.into()), ..Talk::default() };
         let started = now();
         drive(&runtime, &mut link, &mut talk);
@@ -262,7 +263,7 @@ fn dcd_falls(every: Duration) {
     let uart = Uart::looped();
     let runtime = runtime();
     let mut link = Link::new(Box::new(open(&runtime, Flow::RtsCts)), Transcript::silent());
-    link.connected(None);
+    link.connected(&ConnectInfo::default());
     let modem = std::thread::spawn(move || {
         let (begun, mut fell, mut said) = (now(), None, now());
         while begun.elapsed() < Duration::from_secs(4) {
@@ -359,7 +360,7 @@ fn open(runtime: &Runtime, flow: Flow) -> SerialLine {
 
 fn open_port(runtime: &Runtime, device: &str, flow: Flow) -> Result<SerialLine, OpenError> {
     let _inside = runtime.enter();
-    SerialLine::open(SerialSettings { device: PathBuf::from(device), speed: 57_600, flow })
+    SerialLine::open(SerialSettings::new(device, 57_600, flow))
 }
 
 /// A line whose modem holds CTS low, with bytes queued behind it.

@@ -83,13 +83,15 @@ pub fn in_use(device: &Path, holder: Option<&Holder>) -> String {
 pub(super) fn by_the_kernel(device: &Path) -> Option<Holder> {
     let node = fs::metadata(device).ok()?;
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
-    if let Some(pid) = flock_owner(&locks, node.dev(), node.ino()) {
+    let locker = flock_owner(&locks, node.dev(), node.ino());
+    if let Some(pid) = locker.filter(|&pid| is_alive(pid)) {
         return Some(Holder::process(pid, HeldBy::Flock));
     }
-    if !node.file_type().is_char_device() {
-        return None;
-    }
-    descriptor_owner(node.rdev()).map(|pid| Holder::process(pid, HeldBy::Descriptor))
+    // An flock outlives the process that took it in whoever inherited the descriptor, as in a script
+    // that calls flock(1).
+    let opener = node.file_type().is_char_device().then(|| descriptor_owner(node.rdev())).flatten();
+    let by = if locker.is_some() { HeldBy::Flock } else { HeldBy::Descriptor };
+    opener.or(locker).map(|pid| Holder::process(pid, by))
 }
 
 /// The process behind an flock in the text of `/proc/locks` (proc(5)), where a lock reads
