@@ -10,14 +10,18 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::modem::{self, Profile};
+use crate::modem::{self, DialRules, Location, Profile};
 
+mod dialling;
 mod password;
+pub use dialling::Redial;
 pub use password::PasswordSource;
 
 /// The whole configuration file.
 #[derive(Debug, Default)]
 pub struct Config {
+    /// Where the lines are.
+    pub location: Option<Location>,
     /// Ways to a host, by name.
     pub lines: BTreeMap<String, LineConfig>,
     /// Mailboxes, by name.
@@ -31,6 +35,8 @@ pub struct LineConfig {
     pub kind: LineKind,
     /// The modem on it; `None` when the line is already connected.
     pub modem: Option<Profile>,
+    /// How it dials.
+    pub rules: DialRules,
 }
 
 /// The kinds of pipe.
@@ -82,6 +88,8 @@ pub struct AccountConfig {
     pub deliver: Option<Deliver>,
     /// How the bytes are carried.
     pub transfer: TransferChoice,
+    /// Whether a call that fails is made again within the same run, and how patiently.
+    pub redial: Option<Redial>,
 }
 
 /// Where mail is put.
@@ -163,9 +171,10 @@ impl Config {
         let place = Place { text, path };
         let file: FileToml = toml::from_str(text)
             .map_err(|error| place.wrong(error.span().unwrap_or(0..0), tidy(error.message())))?;
-        let mut config = Self::default();
+        let location = file.location.map(|raw| dialling::check_location(&raw, &place)).transpose()?;
+        let mut config = Self { location, ..Self::default() };
         for (name, line) in file.line {
-            let checked = check_line(&line, &place)?;
+            let checked = check_line(&line, config.location.as_ref(), &place)?;
             config.lines.insert(name, checked);
         }
         for (name, account) in file.account {
@@ -216,6 +225,7 @@ pub fn expand_home(path: &str) -> PathBuf {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FileToml {
+    location: Option<Spanned<dialling::LocationToml>>,
     #[serde(default)]
     line: BTreeMap<String, Spanned<LineToml>>,
     #[serde(default)]
@@ -232,6 +242,9 @@ struct LineToml {
     modem: Option<Spanned<String>>,
     command: Option<Spanned<Vec<String>>>,
     address: Option<Spanned<String>>,
+    prefix: Option<Spanned<String>>,
+    pulse: Option<Spanned<bool>>,
+    location: Option<Spanned<bool>>,
 }
 
 #[derive(Deserialize)]
@@ -246,6 +259,7 @@ struct AccountToml {
     keep: Option<Spanned<bool>>,
     #[serde(default)]
     transfer: TransferChoice,
+    redial: Option<Spanned<dialling::RedialToml>>,
 }
 
 #[derive(Deserialize, Clone)]
@@ -285,7 +299,11 @@ impl Place<'_> {
     }
 }
 
-fn check_line(line: &Spanned<LineToml>, place: &Place<'_>) -> Result<LineConfig, ConfigError> {
+fn check_line(
+    line: &Spanned<LineToml>,
+    location: Option<&Location>,
+    place: &Place<'_>,
+) -> Result<LineConfig, ConfigError> {
     let raw = line.get_ref();
     let refuse = |span: Range<usize>, message: &str| Err(place.wrong(span, message.to_owned()));
     let kind = match raw.kind.get_ref().as_str() {
@@ -340,7 +358,13 @@ fn check_line(line: &Spanned<LineToml>, place: &Place<'_>) -> Result<LineConfig,
         );
     }
     let modem = check_modem(raw, &kind, place)?;
-    Ok(LineConfig { kind, modem })
+    let own = dialling::LineRules {
+        prefix: raw.prefix.as_ref(),
+        pulse: raw.pulse.as_ref(),
+        location: raw.location.as_ref(),
+    };
+    let rules = dialling::check_rules(&own, modem.as_ref(), location, place)?;
+    Ok(LineConfig { kind, modem, rules })
 }
 
 fn check_modem(raw: &LineToml, kind: &LineKind, place: &Place<'_>) -> Result<Option<Profile>, ConfigError> {
@@ -406,10 +430,12 @@ fn check_account(
         return Err(place
             .wrong(mailbox.span(), "`mailbox` is not a path; leave it out for the host's $MAIL".to_owned()));
     }
-    for profile in names.iter().filter_map(|name| lines.get(name)?.modem.as_ref()) {
+    for line in names.iter().filter_map(|name| lines.get(name)) {
+        let Some(profile) = &line.modem else { continue };
         for number in &phones {
             let span = raw.phone.as_ref().map_or(0..0, Spanned::span);
-            modem::check_number(profile, number).map_err(|bad| place.wrong(span, bad.to_string()))?;
+            modem::check_number(profile, &line.rules, number)
+                .map_err(|bad| place.wrong(span, bad.to_string()))?;
         }
     }
     if let Some(source) = &raw.password {
@@ -423,6 +449,10 @@ fn check_account(
         mailbox: raw.mailbox.as_ref().map(|path| path.get_ref().clone()),
         deliver: raw.deliver.as_ref().map(|deliver| check_deliver(deliver, place)).transpose()?,
         transfer: raw.transfer,
+        redial: match &raw.redial {
+            Some(redial) => dialling::check_redial(redial, place)?,
+            None => None,
+        },
     })
 }
 

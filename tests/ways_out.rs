@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mailcall::config::{AccountConfig, Config, Flow, LineConfig, LineKind, TransferChoice};
-use mailcall::modem::Profile;
+use mailcall::modem::{DialRules, Profile};
 use mailcall::secret::Secret;
 use mailcall::session::call::{CallPlan, call};
 use mailcall::session::transcript::Transcript;
@@ -29,6 +29,7 @@ fn plan(sim: &Sim) -> CallPlan {
     let line = LineConfig {
         kind: LineKind::Serial { device: sim.device().to_owned(), speed: 57_600, flow: Flow::None },
         modem: Profile::builtin("generic"),
+        rules: DialRules::default(),
     };
     let account = AccountConfig {
         lines: vec!["sim".into()],
@@ -38,8 +39,9 @@ fn plan(sim: &Sim) -> CallPlan {
         mailbox: None,
         deliver: None,
         transfer: TransferChoice::Auto,
+        redial: None,
     };
-    let config = Config { lines: BTreeMap::from([("sim".into(), line)]), accounts: BTreeMap::new() };
+    let config = Config { lines: BTreeMap::from([("sim".into(), line)]), ..Config::default() };
     CallPlan::new(&config, &account, Some(Secret::new("open-sesame".into())), 7)
 }
 

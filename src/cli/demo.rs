@@ -8,7 +8,7 @@ use super::sim::{PATH_DEFAULT, SAMPLE, Scratch, cannot};
 use super::{Global, fetch, list};
 use crate::access::Location;
 use crate::config::{AccountConfig, Config, Deliver, Flow, LineConfig, LineKind, TransferChoice};
-use crate::modem::Profile;
+use crate::modem::{DialRules, Profile};
 use crate::secret::Secret;
 use crate::session::{Ending, Failure, Stage};
 use crate::sim::dce::DceOptions;
@@ -67,7 +67,7 @@ async fn demo(global: &Global, args: &Args) -> Result<Ending, Failure> {
     let mut store = fetch::open_store(&store_at, &account, NAME)?;
     let location = Location::Default;
     let password = Some(Secret::new(PASSWORD.to_owned()));
-    let (went, report) = fetch::in_call(global, &config, NAME, &account, password, async |session| {
+    let (went, report) = fetch::in_call(&store_at, &config, NAME, &account, password, async |session| {
         let listed = crate::session::list::list(session, &store, &location).await?;
         let fetched = crate::session::fetch::fetch(session, &mut store, &location, account.transfer).await?;
         Ok((listed, fetched))
@@ -134,6 +134,7 @@ fn configuration(device: &Path, into: &Path) -> (Config, AccountConfig) {
     let line = LineConfig {
         kind: LineKind::Serial { device: device.to_owned(), speed: PORT_SPEED, flow: Flow::RtsCts },
         modem: Profile::builtin("generic"),
+        rules: DialRules::default(),
     };
     let account = AccountConfig {
         lines: vec!["demo".to_owned()],
@@ -143,8 +144,10 @@ fn configuration(device: &Path, into: &Path) -> (Config, AccountConfig) {
         mailbox: None,
         deliver: Some(Deliver::Maildir(into.join("Mail"))),
         transfer: TransferChoice::Auto,
+        redial: None,
     };
     let config = Config {
+        location: None,
         lines: BTreeMap::from([("demo".to_owned(), line)]),
         accounts: BTreeMap::from([(NAME.to_owned(), account.clone())]),
     };

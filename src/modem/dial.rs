@@ -18,8 +18,8 @@ pub use self::error::DialError;
 use self::error::call_failure;
 use super::codec::{CR, ConnectInfo, Heard, LF, Reader, Report, Response};
 use super::hangup::{HANG_UP_MAX, HangUp, HangUpError, HangUpEvent, QUIET};
-use super::number::{BadNumber, dial_string};
-use super::profile::{NUMBER_PLACE, Profile, WAIT_MS_MAX, WAIT_PLACE};
+use super::number::{BadNumber, DialRules, dial_string, dial_strings};
+use super::profile::{Profile, WAIT_MS_MAX, WAIT_PLACE};
 use crate::machine::{Machine, Output, Transmit};
 
 /// Dials one number once.
@@ -28,6 +28,10 @@ pub struct Dial {
     profile: Profile,
     number: String,
     setup: Vec<Command>,
+    /// The dial commands: several where the modem's command line is short of the number.
+    commands: Vec<String>,
+    /// Index of the one that is out.
+    piece: usize,
     wait: Duration,
     state: State,
     reader: Reader,
@@ -57,6 +61,17 @@ pub enum DialEvent {
     Ringing,
     /// Something the user may want to know: an option refused, a line the modem said in between.
     Note(String),
+}
+
+/// A command that will be sent, as [`Dial::plan`] tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// The whole command line.
+    pub command: String,
+    /// The longest wait for an answer.
+    pub wait: Duration,
+    /// Whether the modem must accept it.
+    pub needed: bool,
 }
 
 #[derive(Debug)]
@@ -119,16 +134,29 @@ struct Command {
 }
 
 impl Dial {
-    /// Prepares to dial `number` and to wait for a carrier no longer than `wait`, which is held
-    /// between a second and [`DIAL_WAIT_LIMIT`].
+    /// Prepares to dial `number` by no rules but the profile's, and to wait for a carrier no longer
+    /// than `wait`, which is held between a second and [`DIAL_WAIT_LIMIT`].
     pub fn new(profile: Profile, number: &str, wait: Duration) -> Result<Self, BadNumber> {
-        let number = dial_string(&profile, number)?;
+        Self::by_rules(profile, &DialRules::default(), number, wait)
+    }
+
+    /// The same by the rules of a line and its place.
+    pub fn by_rules(
+        profile: Profile,
+        rules: &DialRules,
+        number: &str,
+        wait: Duration,
+    ) -> Result<Self, BadNumber> {
+        let commands = dial_strings(&profile, rules, number)?;
+        let number = dial_string(&profile, rules, number)?;
         let wait = wait.clamp(Duration::from_secs(1), DIAL_WAIT_LIMIT);
         let setup = setup_commands(&profile, wait);
         Ok(Self {
             profile,
             number,
             setup,
+            commands,
+            piece: 0,
             wait,
             state: State::Start,
             reader: Reader::default(),
@@ -141,6 +169,24 @@ impl Dial {
             told: 0,
             outputs: VecDeque::new(),
         })
+    }
+
+    /// What will be sent, if nothing goes wrong, and how long an answer to each may take.
+    pub fn plan(&self) -> Vec<Planned> {
+        let planned = |command: &str, wait, needed| Planned { command: format!("AT{command}"), wait, needed };
+        let setup = self.setup.iter();
+        let setup = setup.map(|command| {
+            planned(&command.text, self.command_wait(command.need), command.need == Need::Needed)
+        });
+        let dial = self.commands.iter().map(|command| planned(command, self.wait, true));
+        std::iter::once(planned("", WAKE_WAIT, true)).chain(setup).chain(dial).collect()
+    }
+
+    fn command_wait(&self, need: Need) -> Duration {
+        match need {
+            Need::Reset => self.profile.reset_wait,
+            Need::Needed | Need::Optional => self.profile.command_wait,
+        }
     }
 
     /// Makes the transition that is due, if one is.
@@ -200,25 +246,27 @@ impl Dial {
         if now >= setup_until && command.is_some_and(|command| command.need != Need::Optional) {
             self.end(Err(self.silent()));
         } else if let Some(command) = command.filter(|_| now < setup_until) {
-            let wait = match command.need {
-                Need::Reset => self.profile.reset_wait,
-                Need::Needed | Need::Optional => self.profile.command_wait,
-            };
+            let wait = self.command_wait(command.need);
             let line = format!("AT{}\r", command.text);
             self.transmit(line);
             self.state = State::Setup { index, repeated, until: now + wait };
         } else {
             // The options that are left when the time for them is over are not worth more of it.
-            self.tell(DialEvent::Dialling(self.number.clone()));
-            let line = format!("{}\r", self.dial_command());
-            self.transmit(line);
-            self.state = State::Dialling { until: now + self.wait };
+            // Beyond the limit for events, because whoever counts dials must hear of this one.
+            self.outputs.push_back(Output::Event(DialEvent::Dialling(self.number.clone())));
+            self.send_piece(now, 0);
         }
     }
 
+    fn send_piece(&mut self, now: Instant, piece: usize) {
+        self.piece = piece;
+        let line = format!("{}\r", self.dial_command());
+        self.transmit(line);
+        self.state = State::Dialling { until: now + self.wait };
+    }
+
     fn dial_command(&self) -> String {
-        let template = self.profile.dial.as_deref().unwrap_or(NUMBER_PLACE);
-        format!("AT{}", template.replacen(NUMBER_PLACE, &self.number, 1))
+        format!("AT{}", self.commands.get(self.piece).map_or("D", String::as_str))
     }
 
     /// No answer to a command of the setup.
@@ -350,6 +398,8 @@ impl Dial {
                 }
             }
             Response::Echo => {}
+            // This piece of the number is dialled; the modem waits for the next.
+            Response::Ok if self.piece + 1 < self.commands.len() => self.send_piece(now, self.piece + 1),
             // A late OK is to an earlier command; CONNECT or a reason is still to come.
             Response::Ok | Response::Ring | Response::CallerId | Response::Text => {
                 self.note(format!("the modem says {:?}", heard.text));

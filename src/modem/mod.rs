@@ -12,13 +12,15 @@
 pub mod codec;
 pub mod dial;
 pub mod hangup;
+pub mod location;
 pub mod number;
 pub mod profile;
 #[cfg(test)]
 mod scripted;
 
 pub use codec::{ConnectInfo, Response};
-pub use dial::{Dial, DialError, DialEvent};
+pub use dial::{Dial, DialError, DialEvent, Planned};
 pub use hangup::{HangUp, HangUpError, HangUpEvent, HungUp};
-pub use number::{BadNumber, check_number};
+pub use location::Location;
+pub use number::{BadNumber, DialRules, check_number, number_key};
 pub use profile::{Profile, ProfileError};

@@ -19,9 +19,10 @@ use crate::line::exec::{ExecError, ExecLine, ExecSettings};
 use crate::line::serial::{self, OpenError, SerialLine, SerialSettings};
 use crate::login::{Credentials, Login, LoginError, LoginLimits, PromptLook};
 use crate::machine::Machine;
-use crate::modem::Profile;
+use crate::modem::{DialRules, Profile};
 use crate::secret::Secret;
 use crate::shell::{HostFacts, Open, OpenOptions, REPLY_BYTES_MAX, Reply, Shell, ShellError};
+use crate::store::dials::Dials;
 
 /// Everything a call needs to know before it begins.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct CallPlan {
     pub password: Option<Secret>,
     /// Marks this call's replies, so that nothing else on the terminal is taken for one.
     pub nonce: u32,
+    /// What became of earlier dials; `None` remembers nothing.
+    pub dials: Option<Dials>,
 }
 
 impl CallPlan {
@@ -44,7 +47,7 @@ impl CallPlan {
             .iter()
             .filter_map(|name| config.lines.get(name).map(|line| (name.clone(), line.clone())))
             .collect();
-        Self { lines, account: account.clone(), password, nonce }
+        Self { lines, account: account.clone(), password, nonce, dials: None }
     }
 }
 
@@ -55,6 +58,10 @@ pub struct CallReport {
     pub connect: Option<String>,
     /// Numbers dialled.
     pub dials: u32,
+    /// Of these, the ones that met no carrier.
+    pub no_carriers: Vec<String>,
+    /// For how long the modem refuses to dial, where it said so.
+    pub delayed: Option<Duration>,
     /// All bytes received, from the modem's first answer to its last.
     pub bytes_down: u64,
     /// All bytes sent.
@@ -133,10 +140,11 @@ pub async fn call<T>(
     work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
 ) -> (Result<T, Failure>, CallReport) {
     let mut report = CallReport::default();
-    let (mut link, profile) = match open_first_free(plan, transcript, watch) {
+    let (mut link, modem) = match open_first_free(plan, transcript, watch) {
         Ok(opened) => opened,
         Err(failure) => return (Err(failure), report),
     };
+    let profile = modem.as_ref().map(|(profile, _)| profile);
     let mut carrier_since = profile.is_none().then(now);
     // Whatever breaks the call off, it is told where that happened.
     let stage = Cell::new(Stage::Opening);
@@ -149,7 +157,7 @@ pub async fn call<T>(
     let went = {
         let going = to_the_shell_and_back(
             plan,
-            profile.as_ref(),
+            modem.as_ref(),
             &mut link,
             &mut noting,
             &mut report,
@@ -163,7 +171,7 @@ pub async fn call<T>(
             signal = interrupted() => Err(Failure::new(Ending::Interrupted, stage.get(), format!("ended by {signal}"))),
         }
     };
-    if let Some(profile) = &profile {
+    if let Some(profile) = profile {
         watch(Progress::Stage(Stage::HangingUp, String::new()));
         // A dial that failed or was broken off half-way may have connected all the same.
         let in_call = link.end().is_none()
@@ -193,12 +201,15 @@ fn open_first_free(
     plan: &CallPlan,
     transcript: Transcript,
     watch: Watch<'_>,
-) -> Result<(Link, Option<Profile>), Failure> {
+) -> Result<(Link, Option<(Profile, DialRules)>), Failure> {
     let mut locked = None;
     for (name, config) in &plan.lines {
         watch(Progress::Stage(Stage::Opening, name.clone()));
         match open(config) {
-            Ok(line) => return Ok((Link::new(line, transcript), config.modem.clone())),
+            Ok(line) => {
+                let modem = config.modem.clone().map(|profile| (profile, config.rules.clone()));
+                return Ok((Link::new(line, transcript), modem));
+            }
             Err(failure) if failure.ending == Ending::PortLocked => locked = Some(failure),
             Err(failure) => return Err(failure),
         }
@@ -243,15 +254,15 @@ fn open_failure(error: &OpenError) -> Failure {
 #[allow(clippy::too_many_arguments)] // the parts of one call, each borrowed for its length only
 async fn to_the_shell_and_back<T>(
     plan: &CallPlan,
-    profile: Option<&Profile>,
+    modem: Option<&(Profile, DialRules)>,
     link: &mut Link,
     watch: Watch<'_>,
     report: &mut CallReport,
     carrier_since: &mut Option<Instant>,
     work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    if let Some(profile) = profile {
-        dial(plan, profile, link, watch, report).await?;
+    if let Some(modem) = modem {
+        dial(plan, modem, link, watch, report).await?;
         *carrier_since = Some(now());
     }
     let look = log_in(plan, link, watch).await?;

@@ -5,26 +5,45 @@ use std::time::Duration;
 
 use super::call::{CallPlan, CallReport};
 use super::link::{LineEnd, Link};
+use super::memory::Turn;
 use super::{Ending, Failure, Progress, Stage, Watch};
-use crate::modem::{Dial, DialError, DialEvent, HangUp, Profile};
+use crate::modem::{Dial, DialError, DialEvent, DialRules, HangUp, Profile};
+use crate::store::dials::HowEnded;
 
 /// Dials the account's numbers in turn until one connects.
 pub(super) async fn dial(
     plan: &CallPlan,
-    profile: &Profile,
+    (profile, rules): &(Profile, DialRules),
     link: &mut Link,
     watch: Watch<'_>,
     report: &mut CallReport,
 ) -> Result<(), Failure> {
-    let mut last = Failure::new(Ending::Config, Stage::Dialling, "the account has no number to dial");
+    let mut last = None;
     for number in &plan.account.phones {
+        let location = rules.location.as_ref();
+        let mut turn = Turn::new(plan.dials.as_ref(), location, number, rings_people(profile));
+        let asked = turn.ask();
+        turn.take_note().into_iter().for_each(|note| watch(Progress::Note(note)));
+        if let Err(failure) = asked {
+            // What was dialled in this pass says more than what was not.
+            if report.dials == 0 {
+                last = Some(failure);
+            } else {
+                watch(Progress::Note(failure.message));
+            }
+            continue;
+        }
         watch(Progress::Stage(Stage::Dialling, number.clone()));
-        let mut dial = Dial::new(profile.clone(), number, DIAL_WAIT)
+        let mut dial = Dial::by_rules(profile.clone(), rules, number, DIAL_WAIT)
             .map_err(|bad| Failure::new(Ending::Config, Stage::Dialling, bad))?;
         let outcome = link
             .drive(&mut dial, |_, event| {
                 match event {
-                    DialEvent::Dialling(_) => report.dials += 1,
+                    // Comes out before the command that dials, and is on disk before it.
+                    DialEvent::Dialling(_) => {
+                        turn.begin()?;
+                        report.dials += 1;
+                    }
                     DialEvent::Note(note) => watch(Progress::Note(note)),
                     DialEvent::Awake | DialEvent::Ringing => {}
                     DialEvent::HangingUpOldCall => {
@@ -36,20 +55,58 @@ pub(super) async fn dial(
                 Ok::<_, Failure>(())
             })
             .await?;
-        match outcome {
+        match &outcome {
+            Ok(_) => turn.connected(),
+            Err(error) => turn.failed(how_ended(error)),
+        }
+        turn.take_note().into_iter().for_each(|note| watch(Progress::Note(note)));
+        let error = match outcome {
             Ok(connect) => {
                 link.connected(connect.rate);
                 watch(Progress::Note(connect.text.clone()));
                 report.connect = Some(connect.text);
                 return Ok(());
             }
-            Err(error) => last = dial_failure(number, &error, link),
+            Err(error) => error,
+        };
+        if error == DialError::NoCarrier {
+            report.no_carriers.push(number.clone());
         }
-        if !matches!(last.ending, Ending::Busy | Ending::NoAnswer | Ending::NoCarrier) {
+        if let DialError::Delayed { remaining } = error {
+            report.delayed = remaining;
+        }
+        let failure = dial_failure(number, &error, link);
+        let another_may_do = matches!(failure.ending, Ending::Busy | Ending::NoAnswer | Ending::NoCarrier);
+        last = Some(failure);
+        if !another_may_do {
             break; // another number would meet the same end
         }
     }
-    Err(last)
+    let no_number = || Failure::new(Ending::Config, Stage::Dialling, "the account has no number to dial");
+    Err(last.unwrap_or_else(no_number))
+}
+
+/// Whether a call of this kind can make a person's telephone ring. Every modem that is built in calls
+/// over the telephone network.
+pub fn rings_people(_profile: &Profile) -> bool {
+    true
+}
+
+fn how_ended(error: &DialError) -> HowEnded {
+    match error {
+        DialError::Busy => HowEnded::Busy,
+        DialError::NoAnswer | DialError::TimedOut { .. } => HowEnded::NoAnswer,
+        DialError::NoCarrier => HowEnded::NoCarrier,
+        DialError::NoDialtone => HowEnded::NoDialtone,
+        DialError::Voice => HowEnded::Voice,
+        DialError::Fax => HowEnded::Fax,
+        DialError::Delayed { .. } => HowEnded::Delayed,
+        DialError::Blacklisted => HowEnded::Blacklisted,
+        DialError::ModemSilent
+        | DialError::Garbled { .. }
+        | DialError::Refused { .. }
+        | DialError::PortGone => HowEnded::Failed,
+    }
 }
 
 fn dial_failure(number: &str, error: &DialError, link: &Link) -> Failure {
@@ -82,4 +139,4 @@ pub(super) async fn hang_up(link: &mut Link, profile: &Profile, was_connected: b
 }
 
 /// From ATD to CONNECT: a far modem's answer and a long training on a bad line.
-const DIAL_WAIT: Duration = Duration::from_secs(90);
+pub const DIAL_WAIT: Duration = Duration::from_secs(90);

@@ -4,7 +4,8 @@
 //! [`link`] drives one machine over one line; [`transcript`] shows the dialogue; [`call`] strings
 //! the machines together from dialling to a shell and back to a modem on-hook (`dialling` is the
 //! part with the modem); [`fetch`] and [`list`]
-//! are what is done with the shell. [`ending`] names every way in which a call can end.
+//! are what is done with the shell. [`retry`] says when a number may be dialled, [`memory`] asks it.
+//! [`ending`] names every way in which a call can end.
 
 pub mod call;
 mod dialling;
@@ -12,8 +13,11 @@ pub mod ending;
 pub mod fetch;
 pub mod link;
 pub mod list;
+pub mod memory;
+pub mod retry;
 pub mod transcript;
 
+pub use dialling::{DIAL_WAIT, rings_people};
 pub use ending::{Ending, Failure, Stage};
 
 /// What a call tells whoever watches it.

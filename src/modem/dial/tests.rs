@@ -353,3 +353,41 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_number_beyond_the_command_line_is_dialled_in_pieces_each_behind_the_last_one_s_ok() {
+    let number = format!("{}{}", "1".repeat(37), "2".repeat(20));
+    for echo in [false, true] {
+        let mut modem = Scripted {
+            echo,
+            answers: vec![("DT1", b"\r\nOK\r\n")],
+            ..Scripted::dialling(b"\r\nCONNECT 33600\r\n")
+        };
+        let mut dial = Dial::new(generic(), &number, DIAL_WAIT_MAX).expect("a sound number");
+        let call = converse(&mut dial, &mut modem, LineQuality::PERFECT, 1, LONG);
+        assert_eq!(info(call).rate, Some(33_600));
+        let dialled: Vec<_> = modem.commands.iter().filter(|command| command.starts_with('D')).collect();
+        assert_eq!(dialled, [&format!("DT{};", "1".repeat(37)), &format!("DT{}", "2".repeat(20))]);
+    }
+}
+
+#[test]
+fn a_dial_is_told_before_its_command_is_sent_however_much_the_modem_babbles() {
+    let babble = "\r\nREMARK\r\n".repeat(60) + "\r\nOK\r\n";
+    let babble: &'static [u8] = Box::leak(babble.into_bytes().into_boxed_slice());
+    let mut modem =
+        Scripted { answers: vec![("S7", babble), ("X4", babble)], ..Scripted::dialling(b"\r\nBUSY\r\n") };
+    let call = dial(&mut modem);
+    assert_eq!(error(&call), DialError::Busy);
+    assert!(call.events.iter().any(|event| matches!(event, DialEvent::Dialling(_))), "{:?}", call.events);
+}
+
+#[test]
+fn the_plan_is_what_is_sent() {
+    let mut modem = Scripted::dialling(b"\r\nCONNECT 33600\r\n");
+    let mut machine = Dial::new(generic(), "555 1212", Duration::from_secs(60)).expect("a sound number");
+    let planned: Vec<String> = machine.plan().into_iter().map(|planned| planned.command).collect();
+    converse(&mut machine, &mut modem, LineQuality::PERFECT, 1, LONG);
+    let sent: Vec<String> = modem.commands.iter().map(|command| format!("AT{command}")).collect();
+    assert_eq!(planned, sent);
+}
