@@ -241,3 +241,21 @@ fn a_dry_run_says_what_is_remembered() {
         assert!(ran.out.contains(says), "{}", ran.out);
     }
 }
+
+#[test]
+fn a_rest_that_a_wrong_clock_put_into_the_future_begins_when_it_is_seen() {
+    use mailcall::session::{memory::now, retry};
+    use mailcall::store::dials::{History, HowEnded};
+    let (sim, path, _dir) = host("connect", &[]);
+    let home = Home::new(&sim.device, "mary", &path, "");
+    let dials = dials(&home);
+    let future = now() + 10 * 365 * 86_400;
+    let twice = (0..2).fold(History::default(), |history, _| {
+        retry::failed(retry::begun(history, future), future, HowEnded::NoCarrier)
+    });
+    dials.change("5551212", |history| *history = twice).unwrap();
+    home.fetch().ended(75, "delayed");
+    let seen = dials.look("5551212").unwrap();
+    assert!(seen.recent.iter().all(|dialled| dialled.at <= now()), "{seen:?}");
+    assert_eq!(retry::may_dial(&seen, true, now() + 3_600), retry::Verdict::Dial);
+}

@@ -38,7 +38,13 @@ impl<'a> Turn<'a> {
 
     /// Whether the number may be dialled now; if not, the failure that says why and what to do.
     pub(super) fn ask(&mut self) -> Result<(), Failure> {
-        // What is settled here is kept: a rest that a clock put into the future begins now, once.
+        let Some(dials) = self.dials else { return Ok(()) };
+        let history = dials.look(&self.key).map_err(|error| store_failure(Stage::Dialling, &error))?;
+        if retry::settled(history.clone(), now()) == history {
+            let verdict = retry::may_dial(&history, self.rings_people, now());
+            return refusal(self.number, &verdict).map_or(Ok(()), Err);
+        }
+        // Written down, so that a rest which a clock had put into the future begins now, and once.
         self.change(|history, now, rings_people| {
             *history = retry::settled(history.clone(), now);
             retry::may_dial(history, rings_people, now)

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::disk::{self, Access, Disk, DiskFile, HostDisk, Lock};
+use super::disk::{self, Access, Disk, DiskFile, HostDisk, Kind, Lock};
 use super::error::{DiskContext, StoreError};
 use super::record::{escape, unescape_text};
 
@@ -113,7 +113,10 @@ impl Dials {
         number: &str,
         change: impl FnOnce(&mut History) -> T,
     ) -> Result<Remembered<T>, StoreError> {
-        disk::make_folders(&*self.disk, &self.folder)?;
+        // Once it is there it lasts; an fsync of all folders above is not for the middle of a call.
+        if self.disk.kind(&self.folder).at("look at", &self.folder)? != Some(Kind::Folder) {
+            disk::make_folders(&*self.disk, &self.folder)?;
+        }
         let _lock = self.lock()?;
         let (mut numbers, damaged) = self.read()?;
         let set_aside = if damaged { Some(self.set_aside()?) } else { None };
