@@ -10,16 +10,20 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::modem::{self, Profile, ProfileError, SpeakerChoice};
+use crate::modem::{self, DialRules, Location, Profile, ProfileError, SpeakerChoice};
 
+mod dialling;
 mod modems;
 mod password;
+pub use dialling::Redial;
 pub use modems::{ModemFolders, ModemUse};
 pub use password::PasswordSource;
 
 /// The whole configuration file.
 #[derive(Debug, Default)]
 pub struct Config {
+    /// Where the lines are.
+    pub location: Option<Location>,
     /// Ways to a host, by name.
     pub lines: BTreeMap<String, LineConfig>,
     /// Mailboxes, by name.
@@ -35,6 +39,8 @@ pub struct LineConfig {
     pub modem: Option<Profile>,
     /// How the modem is to be used.
     pub modem_use: ModemUse,
+    /// How it dials.
+    pub rules: DialRules,
     /// Where UUCP lock files are; `None` is the system's usual folder.
     pub lock_dir: Option<PathBuf>,
 }
@@ -42,7 +48,7 @@ pub struct LineConfig {
 impl LineConfig {
     /// A line of this kind with a modem that is used as usual, or without one.
     pub fn new(kind: LineKind, modem: Option<Profile>) -> Self {
-        Self { kind, modem, modem_use: ModemUse::default(), lock_dir: None }
+        Self { kind, modem, modem_use: ModemUse::default(), rules: DialRules::default(), lock_dir: None }
     }
 }
 
@@ -95,6 +101,8 @@ pub struct AccountConfig {
     pub deliver: Option<Deliver>,
     /// How the bytes are carried.
     pub transfer: TransferChoice,
+    /// Whether a call that fails is made again within the same run, and how patiently.
+    pub redial: Option<Redial>,
 }
 
 /// Where mail is put.
@@ -188,9 +196,10 @@ impl Config {
         let modems = ModemFolders::beside(path);
         let file: FileToml = toml::from_str(text)
             .map_err(|error| place.wrong(error.span().unwrap_or(0..0), tidy(error.message())))?;
-        let mut config = Self::default();
+        let location = file.location.map(|raw| dialling::check_location(&raw, &place)).transpose()?;
+        let mut config = Self { location, ..Self::default() };
         for (name, line) in file.line {
-            let checked = check_line(&line, &modems, &place)?;
+            let checked = check_line(&line, &modems, config.location.as_ref(), &place)?;
             config.lines.insert(name, checked);
         }
         for (name, account) in file.account {
@@ -250,6 +259,7 @@ pub fn expand_home(path: &str) -> PathBuf {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FileToml {
+    location: Option<Spanned<dialling::LocationToml>>,
     #[serde(default)]
     line: BTreeMap<String, Spanned<LineToml>>,
     #[serde(default)]
@@ -273,6 +283,9 @@ struct LineToml {
     lock_dir: Option<Spanned<String>>,
     command: Option<Spanned<Vec<String>>>,
     address: Option<Spanned<String>>,
+    prefix: Option<Spanned<String>>,
+    pulse: Option<Spanned<bool>>,
+    location: Option<Spanned<bool>>,
 }
 
 #[derive(Deserialize)]
@@ -287,6 +300,7 @@ struct AccountToml {
     keep: Option<Spanned<bool>>,
     #[serde(default)]
     transfer: TransferChoice,
+    redial: Option<Spanned<dialling::RedialToml>>,
 }
 
 #[derive(Deserialize, Clone)]
@@ -329,6 +343,7 @@ impl Place<'_> {
 fn check_line(
     line: &Spanned<LineToml>,
     modems: &ModemFolders,
+    location: Option<&Location>,
     place: &Place<'_>,
 ) -> Result<LineConfig, ConfigError> {
     let raw = line.get_ref();
@@ -390,7 +405,13 @@ fn check_line(
         return refuse(given.span(), "`lock_dir` is for a serial port");
     }
     let lock_dir = raw.lock_dir.as_ref().map(|dir| expand_home(dir.get_ref()));
-    Ok(LineConfig { kind, modem, modem_use, lock_dir })
+    let own = dialling::LineRules {
+        prefix: raw.prefix.as_ref(),
+        pulse: raw.pulse.as_ref(),
+        location: raw.location.as_ref(),
+    };
+    let rules = dialling::check_rules(&own, modem.as_ref(), location, place)?;
+    Ok(LineConfig { kind, modem, modem_use, rules, lock_dir })
 }
 
 fn check_modem(
@@ -501,10 +522,12 @@ fn check_account(
         return Err(place
             .wrong(mailbox.span(), "`mailbox` is not a path; leave it out for the host's $MAIL".to_owned()));
     }
-    for profile in names.iter().filter_map(|name| lines.get(name)?.modem.as_ref()) {
+    for line in names.iter().filter_map(|name| lines.get(name)) {
+        let Some(profile) = &line.modem else { continue };
         for number in &phones {
             let span = raw.phone.as_ref().map_or(0..0, Spanned::span);
-            modem::check_number(profile, number).map_err(|bad| place.wrong(span, bad.to_string()))?;
+            modem::check_number(profile, &line.rules, number)
+                .map_err(|bad| place.wrong(span, bad.to_string()))?;
         }
     }
     if let Some(source) = &raw.password {
@@ -518,6 +541,10 @@ fn check_account(
         mailbox: raw.mailbox.as_ref().map(|path| path.get_ref().clone()),
         deliver: raw.deliver.as_ref().map(|deliver| check_deliver(deliver, place)).transpose()?,
         transfer: raw.transfer,
+        redial: match &raw.redial {
+            Some(redial) => dialling::check_redial(redial, place)?,
+            None => None,
+        },
     })
 }
 

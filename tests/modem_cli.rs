@@ -74,9 +74,9 @@ fn a_dry_run_prints_every_line_and_opens_no_port() {
         "iridium",
     ]);
     assert_eq!(ran.code, 0, "{}", ran.err);
-    let lines: Vec<&str> = ran.out.lines().map(|line| line.split("    ").next().unwrap()).collect();
+    let lines: Vec<&str> = ran.out.lines().filter_map(|line| line.trim().split("  ").next()).collect();
     assert!(lines.contains(&"AT+CBST=71,0,1"), "{}", ran.out);
-    assert_eq!(lines.last(), Some(&"ATDT0015551212"));
+    assert!(lines.contains(&"ATDT0015551212"), "{}", ran.out);
 }
 
 #[test]

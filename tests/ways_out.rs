@@ -36,8 +36,9 @@ fn plan(sim: &Sim) -> CallPlan {
         mailbox: None,
         deliver: None,
         transfer: TransferChoice::Auto,
+        redial: None,
     };
-    let config = Config { lines: BTreeMap::from([("sim".into(), line)]), accounts: BTreeMap::new() };
+    let config = Config { lines: BTreeMap::from([("sim".into(), line)]), ..Config::default() };
     CallPlan::new(&config, &account, Some(Secret::new("open-sesame".into())), 7)
 }
 

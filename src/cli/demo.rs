@@ -67,7 +67,7 @@ async fn demo(global: &Global, args: &Args) -> Result<Ending, Failure> {
     let mut store = fetch::open_store(&store_at, &account, NAME)?;
     let location = Location::Default;
     let password = Some(Secret::new(PASSWORD.to_owned()));
-    let (went, report) = fetch::in_call(global, &config, NAME, &account, password, async |session| {
+    let (went, report) = fetch::in_call(&store_at, &config, NAME, &account, password, async |session| {
         let listed = crate::session::list::list(session, &store, &location).await?;
         let fetched = crate::session::fetch::fetch(session, &mut store, &location, account.transfer).await?;
         Ok((listed, fetched))
@@ -141,8 +141,10 @@ fn configuration(device: &Path, into: &Path) -> (Config, AccountConfig) {
         mailbox: None,
         deliver: Some(Deliver::Maildir(into.join("Mail"))),
         transfer: TransferChoice::Auto,
+        redial: None,
     };
     let config = Config {
+        location: None,
         lines: BTreeMap::from([("demo".to_owned(), line)]),
         accounts: BTreeMap::from([(NAME.to_owned(), account.clone())]),
     };

@@ -49,6 +49,9 @@ pub fn advice(failure: &Failure) -> Option<&'static str> {
             Some("nothing is lost: mend it, then fetch again")
         }
         Ending::Busy | Ending::NoAnswer | Ending::NoCarrier | Ending::Delayed => Some("try again later"),
+        Ending::Voice | Ending::Fax => {
+            Some("mailcall fetch --dry-run says when the number may be dialled again")
+        }
         Ending::CarrierLost if carrying => Some("fetch again: it goes on where it stopped"),
         Ending::CarrierLost => Some("call again; -v shows what was said"),
         Ending::LoginTimeout | Ending::PeerMisbehaved => Some("-v shows what was said"),
@@ -74,8 +77,6 @@ pub fn advice(failure: &Failure) -> Option<&'static str> {
         | Ending::Bug
         | Ending::LocalDisk
         | Ending::NoDialtone
-        | Ending::Voice
-        | Ending::Fax
         | Ending::PortLocked
         | Ending::MailboxLocked
         | Ending::Interrupted

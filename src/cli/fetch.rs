@@ -5,13 +5,14 @@ use std::time::SystemTime;
 use super::interrupt::Signals;
 use super::progress::Display;
 use super::report::{Report, off_hook};
-use super::{Global, accounts_of, config_failure, tell};
+use super::{Global, accounts_of, config_failure, dry_run, redial, tell};
 use crate::access::Location;
-use crate::config::{AccountConfig, Config, Deliver};
+use crate::config::{AccountConfig, Config, Deliver, Redial};
 use crate::secret::Secret;
 use crate::session::call::{CallPlan, CallReport, Session, call};
-use crate::session::fetch::{Fetched, fetch, store_failure};
+use crate::session::fetch::store_failure;
 use crate::session::{Ending, Failure, Stage};
+use crate::store::dials::Dials;
 use crate::store::{Delivery, Store};
 
 #[derive(Debug, clap::Args)]
@@ -20,6 +21,19 @@ pub(super) struct Args {
     /// Accounts to fetch [default: the only one there is]
     #[arg(value_name = "ACCOUNT")]
     accounts: Vec<String>,
+    /// Dial again when it is busy or the call is lost, for a while
+    ///
+    /// At most 12 dials or 3 connections: 3 minutes after busy, 5 after no answer,
+    /// once more only after no carrier, 5 seconds and more after a lost call. The
+    /// account's `redial` sets other numbers, and needs no --redial.
+    #[arg(long)]
+    redial: bool,
+    /// Print what would be sent to the modem, and send nothing
+    ///
+    /// Each command with its time limit, the number as it is dialled from here, and
+    /// what is remembered of earlier dials. No port is opened, no password read.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
@@ -36,12 +50,19 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
             return Err(failure);
         }
     };
+    let patience = |own: Option<Redial>| own.or_else(|| args.redial.then(Redial::default));
+    if args.dry_run {
+        return dry_run::run(global, &config, &names, patience);
+    }
     // Passwords are asked for before the first call, not while a line is being paid for.
     let prepared: Vec<_> = names.iter().map(|name| (name, prepare(global, &config, name))).collect();
     let mut worst = Ending::Done;
     for (name, ready) in prepared {
         let (went, report) = match ready {
-            Ok(ready) => one_account(global, &config, name, ready),
+            Ok(ready) => {
+                let patience = patience(ready.account.redial);
+                redial::fetch_account(global, &config, name, ready, patience)
+            }
             Err(failure) => (Err(failure), CallReport::default()),
         };
         let told = Report::new(name, &went, &report);
@@ -71,23 +92,6 @@ pub(super) struct Ready {
     pub(super) account: AccountConfig,
     pub(super) password: Option<Secret>,
     pub(super) store: Store,
-}
-
-fn one_account(
-    global: &Global,
-    config: &Config,
-    name: &str,
-    ready: Ready,
-) -> (Result<Fetched, Failure>, CallReport) {
-    let Ready { account, password, mut store } = ready;
-    let location = Location::new(account.mailbox.as_deref());
-    let choice = account.transfer;
-    let (went, report) = with_call(global, config, name, &account, password, async |session| {
-        fetch(session, &mut store, &location, choice).await
-    });
-    // Ended by a signal or a failure: what had come is kept, on disk.
-    let kept = store.sync_part().map_err(|error| store_failure(Stage::Transfer, &error));
-    (went.and_then(|fetched| kept.map(|()| fetched)), report)
 }
 
 /// All that can be wrong before line time is paid for.
@@ -135,6 +139,12 @@ fn ask_password(account: &AccountConfig, name: &str) -> Result<Option<Secret>, F
     }
 }
 
+/// What calls run on.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|error| Failure::new(Ending::Bug, Stage::Preparing, error))
+}
+
 /// Makes a call with progress shown and signals heeded.
 pub(super) fn with_call<T>(
     global: &Global,
@@ -144,13 +154,10 @@ pub(super) fn with_call<T>(
     password: Option<Secret>,
     work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
 ) -> (Result<T, Failure>, CallReport) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            return (Err(Failure::new(Ending::Bug, Stage::Preparing, error)), CallReport::default());
-        }
-    };
-    runtime.block_on(in_call(global, config, name, account, password, work))
+    match runtime() {
+        Ok(runtime) => runtime.block_on(in_call(global, config, name, account, password, work)),
+        Err(failure) => (Err(failure), CallReport::default()),
+    }
 }
 
 /// The same from within a runtime.
@@ -162,16 +169,31 @@ pub(super) async fn in_call<T>(
     password: Option<Secret>,
     work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
 ) -> (Result<T, Failure>, CallReport) {
-    let mut signals = match Signals::install() {
-        Ok(signals) => signals,
-        Err(error) => {
-            return (Err(Failure::new(Ending::Bug, Stage::Preparing, error)), CallReport::default());
-        }
+    match Signals::install() {
+        Ok(mut signals) => in_call_heeding(&mut signals, global, config, name, account, password, work).await,
+        Err(error) => (Err(Failure::new(Ending::Bug, Stage::Preparing, error)), CallReport::default()),
+    }
+}
+
+/// The same for who heeds signals between calls too.
+pub(super) async fn in_call_heeding<T>(
+    signals: &mut Signals,
+    global: &Global,
+    config: &Config,
+    name: &str,
+    account: &AccountConfig,
+    password: Option<Secret>,
+    work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
+) -> (Result<T, Failure>, CallReport) {
+    let state = match global.state_dir() {
+        Ok(state) => state,
+        Err(failure) => return (Err(failure), CallReport::default()),
     };
     let display = Display::new(global, name);
     #[allow(clippy::disallowed_methods)] // the one draw from the system: marks this call's replies
     let nonce = fastrand::Rng::new().u32(..);
-    let plan = CallPlan::new(config, account, password, nonce);
+    let plan =
+        CallPlan { dials: Some(Dials::new(&state)), ..CallPlan::new(config, account, password, nonce) };
     let transcript = display.transcript(global);
     let mut watch = |progress| display.show(progress);
     let (went, report) = call(&plan, transcript, &mut watch, async || signals.next().await, work).await;

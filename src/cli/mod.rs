@@ -12,12 +12,14 @@ use crate::session::{Ending, Failure, Stage};
 
 mod completions;
 mod demo;
+mod dry_run;
 mod exit;
 mod fetch;
 mod interrupt;
 mod list;
 mod modem;
 mod progress;
+mod redial;
 mod report;
 mod show;
 mod sim;

@@ -11,6 +11,7 @@ use crate::modem::Profile;
 use crate::session::{Ending, Failure, Stage};
 
 mod list;
+mod release;
 mod talk;
 
 #[derive(Debug, clap::Args)]
@@ -33,6 +34,8 @@ enum What {
     Dial(talk::DialArgs),
     /// Put a modem on-hook, whatever it is doing
     Hangup(talk::HangupArgs),
+    /// Let a number be dialled again that is held back, or list what is remembered
+    Release(release::Args),
 }
 
 pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
@@ -43,6 +46,7 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
         What::Info(args) => talk::info(global, args),
         What::Dial(args) => talk::dial(global, args),
         What::Hangup(args) => talk::hangup(global, args),
+        What::Release(args) => release::run(global, args),
     }
 }
 

@@ -45,6 +45,15 @@ impl Display {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).show(progress);
     }
 
+    /// Shows what changes every second while nothing else happens; elsewhere than on a terminal that
+    /// would be a line a second, and is left out.
+    pub(super) fn countdown(&self, text: &str) {
+        if let Shown::Bar { bar, account } = &*self.shown.lock().unwrap_or_else(PoisonError::into_inner) {
+            bar.set_style(spinner());
+            bar.set_message(format!("{account}: {text}"));
+        }
+    }
+
     /// Takes the bar off the screen.
     pub(super) fn finish(&self) {
         if let Shown::Bar { bar, .. } = &*self.shown.lock().unwrap_or_else(PoisonError::into_inner) {

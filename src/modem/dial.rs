@@ -19,9 +19,9 @@ use self::error::call_failure;
 use super::codec::{CR, Heard, LF, Reader, Response};
 use super::connect::{ConnectInfo, Report};
 use super::hangup::{HANG_UP_MAX, HangUp, HangUpError, HangUpEvent};
-use super::number::{BadNumber, dial_string};
-use super::profile::{NUMBER_PLACE, Profile};
-use super::ready::{READY_MAX, Ready, ReadyEvent, S7_MAX, SetUp, setup_commands};
+use super::number::{BadNumber, DialRules, dial_string, dial_strings};
+use super::profile::Profile;
+use super::ready::{Need, READY_MAX, Ready, ReadyEvent, S7_MAX, SetUp, WAKE_WAIT, setup_commands};
 use crate::machine::{Machine, Output, Transmit};
 
 /// Dials one number once.
@@ -29,6 +29,10 @@ use crate::machine::{Machine, Output, Transmit};
 pub struct Dial {
     profile: Profile,
     number: String,
+    /// The dial commands: several where the modem's command line is short of the number.
+    commands: Vec<String>,
+    /// Index of the one that is out.
+    piece: usize,
     wait: Duration,
     state: State,
     reader: Reader,
@@ -55,6 +59,17 @@ pub enum DialEvent {
     Note(String),
 }
 
+/// A command that will be sent, as [`Dial::plan`] tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// The whole command line.
+    pub command: String,
+    /// The longest wait for an answer.
+    pub wait: Duration,
+    /// Whether the modem must accept it.
+    pub needed: bool,
+}
+
 #[derive(Debug)]
 enum State {
     Readying(Box<Ready>),
@@ -79,10 +94,17 @@ enum State {
 }
 
 impl Dial {
-    /// Prepares to dial `number` and to wait for a carrier no longer than `wait`, which is held
-    /// between a second and [`DIAL_WAIT_LIMIT`].
-    pub fn new(profile: Profile, set_up: &SetUp, number: &str, wait: Duration) -> Result<Self, BadNumber> {
-        let number = dial_string(&profile, number)?;
+    /// Prepares to dial `number` by the rules of a line and its place, and to wait for a carrier no
+    /// longer than `wait`, which is held between a second and [`DIAL_WAIT_LIMIT`].
+    pub fn new(
+        profile: Profile,
+        set_up: &SetUp,
+        rules: &DialRules,
+        number: &str,
+        wait: Duration,
+    ) -> Result<Self, BadNumber> {
+        let commands = dial_strings(&profile, rules, number)?;
+        let number = dial_string(&profile, rules, number)?;
         let wait = wait.clamp(Duration::from_secs(1), DIAL_WAIT_LIMIT);
         // The modem should give up first: then it hangs up by itself and says why.
         let modems = if wait > 2 * DIAL_WAIT_MARGIN { wait - DIAL_WAIT_MARGIN } else { wait };
@@ -92,6 +114,8 @@ impl Dial {
             reader: Reader::new(profile.codes.clone()),
             profile,
             number,
+            commands,
+            piece: 0,
             wait,
             state: State::Readying(Box::new(ready)),
             numeric: false,
@@ -103,8 +127,8 @@ impl Dial {
         })
     }
 
-    /// The command lines that will be sent, in their order, each with its deadline. The last dials.
-    pub fn plan(&self) -> Vec<(String, Duration)> {
+    /// What will be sent, if nothing goes wrong, and how long an answer to each may take.
+    pub fn plan(&self) -> Vec<Planned> {
         let setup = match &self.state {
             State::Readying(ready) => ready.setup(),
             State::Dialling { .. }
@@ -113,8 +137,11 @@ impl Dial {
             | State::Freeing { .. }
             | State::Ended => &[],
         };
-        let lines = setup.iter().map(|command| (format!("AT{}", command.text), command.wait));
-        lines.chain([(self.dial_command(), self.wait)]).collect()
+        let planned = |command: &str, wait, needed| Planned { command: format!("AT{command}"), wait, needed };
+        let setup =
+            setup.iter().map(|command| planned(&command.text, command.wait, command.need == Need::Needed));
+        let dial = self.commands.iter().map(|command| planned(command, self.wait, true));
+        std::iter::once(planned("", WAKE_WAIT, true)).chain(setup).chain(dial).collect()
     }
 
     /// Makes the transition that is due, if one is.
@@ -141,16 +168,20 @@ impl Dial {
     }
 
     fn dial(&mut self, now: Instant) {
-        // Beyond the limit for events: dials are counted.
+        // Beyond the limit for events, because whoever counts dials must hear of this one.
         self.outputs.push_back(Output::Event(DialEvent::Dialling(self.number.clone())));
+        self.send_piece(now, 0);
+    }
+
+    fn send_piece(&mut self, now: Instant, piece: usize) {
+        self.piece = piece;
         let line = format!("{}\r", self.dial_command());
         self.transmit(line);
         self.state = State::Dialling { until: now + self.wait };
     }
 
     fn dial_command(&self) -> String {
-        let template = self.profile.dial.as_deref().unwrap_or(NUMBER_PLACE);
-        format!("AT{}", template.replacen(NUMBER_PLACE, &self.number, 1))
+        format!("AT{}", self.commands.get(self.piece).map_or("D", String::as_str))
     }
 
     fn freed(&mut self, then: Option<DialError>, outcome: Result<(), HangUpError>) {
@@ -191,6 +222,8 @@ impl Dial {
                 }
             }
             Response::Echo => {}
+            // This piece of the number is dialled; the modem waits for the next.
+            Response::Ok if self.piece + 1 < self.commands.len() => self.send_piece(now, self.piece + 1),
             // A late OK is to an earlier command; CONNECT or a reason is still to come.
             Response::Ok | Response::Ring | Response::CallerId | Response::Text => {
                 self.note(format!("the modem says {:?}", heard.text));

@@ -1,6 +1,24 @@
 //! Telephone numbers as people write them, and as a modem is given them.
+//!
+//! ```text
+//! "+49 (0)30 123-45"   international: what the place of the line must dial for it
+//! "0301 2345,,17"      as written, decoration stripped, dial modifiers kept, behind the outside line
+//! "=*99#"              exactly so: no outside line, no prefix
+//! ```
 
+use super::location::{Location, country_code, keeps_zero};
 use super::profile::{NUMBER_PLACE, Profile};
+
+/// How a line dials: where it is, and what belongs to it alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DialRules {
+    /// Where it is; without it `+` is what the modem's profile says.
+    pub location: Option<Location>,
+    /// Dialled in front of every number, behind the place's own prefixes.
+    pub prefix: String,
+    /// By pulses, for an exchange that knows no tones.
+    pub pulse: bool,
+}
 
 /// Why a number cannot be dialled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,6 +29,42 @@ pub enum BadNumber {
     /// A character that means something else to the modem, or nothing.
     #[error("the telephone number {number:?} holds {character:?}, which cannot be dialled")]
     Character {
+        /// The number.
+        number: String,
+        /// The character.
+        character: char,
+    },
+    /// A letter that would make the modem do something else.
+    #[error("the telephone number {number:?} holds the letter {letter:?}: {why}")]
+    Letter {
+        /// The number.
+        number: String,
+        /// The letter.
+        letter: char,
+        /// What it would do.
+        why: &'static str,
+    },
+    /// A word, as on a telephone's keys. Some of its letters would be dialled, as something else.
+    #[error("the telephone number {number:?} holds the word {word:?}: write its digits, {digits}")]
+    Word {
+        /// The number.
+        number: String,
+        /// The word.
+        word: String,
+        /// What a telephone has on the keys with these letters.
+        digits: String,
+    },
+    /// What follows a `+` is no international number.
+    #[error("the telephone number {number:?} is no international one: {why}")]
+    International {
+        /// The number.
+        number: String,
+        /// What is wrong, and what would be right.
+        why: &'static str,
+    },
+    /// Something that only tones can say, while pulses are dialled.
+    #[error("the telephone number {number:?} holds {character:?}, which has no pulses: put a T before it")]
+    NoPulses {
         /// The number.
         number: String,
         /// The character.
@@ -27,86 +81,287 @@ pub enum BadNumber {
     /// The profile has no dial command.
     #[error("the modem profile `{0}` dials no numbers: choose another, or leave the number away")]
     NoDialling(String),
+    /// The profile's dial command has neither tones nor pulses.
+    #[error("the modem profile `{0}` dials neither by tones nor by pulses: leave `pulse` away")]
+    NoPulseDialling(String),
 }
 
-/// Whether the number can be dialled with this profile.
-pub fn check_number(profile: &Profile, number: &str) -> Result<(), BadNumber> {
-    dial_string(profile, number).map(|_| ())
+/// Whether the number can be dialled with this profile, by these rules.
+pub fn check_number(profile: &Profile, rules: &DialRules, number: &str) -> Result<(), BadNumber> {
+    dial_strings(profile, rules, number).map(|_| ())
 }
 
-/// The number as the modem is given it: decoration stripped, dial modifiers kept (V.250 §6.3.1).
-pub(super) fn dial_string(profile: &Profile, number: &str) -> Result<String, BadNumber> {
-    let Some(template) = &profile.dial else {
+/// Whether a prefix is made of digits and dial modifiers only.
+pub fn check_prefix(prefix: &str) -> Result<(), BadNumber> {
+    checked_letters(prefix)?;
+    prefix.chars().try_for_each(|character| match dialled_as(character) {
+        Some(_) => Ok(()),
+        None => Err(BadNumber::Character { number: prefix.to_owned(), character }),
+    })
+}
+
+/// All that is dialled for a number: digits and dial modifiers (V.250 §6.3.1), in one string.
+pub fn dial_string(profile: &Profile, rules: &DialRules, number: &str) -> Result<String, BadNumber> {
+    if profile.dial.is_none() {
         return Err(BadNumber::NoDialling(profile.name.clone()));
+    }
+    let (body, exact) = match Written::read(number)? {
+        Written::Exact(exact) => (exact, true),
+        Written::Plain(digits) => (digits, false),
+        Written::International { digits, behind } => {
+            let here = match &rules.location {
+                Some(place) if place.has_stray_trunk_prefix(&digits) => {
+                    let why = "behind the country code there is no 0: leave it out, or write (0)";
+                    return Err(BadNumber::International { number: number.to_owned(), why });
+                }
+                Some(place) => place.dialled(&digits),
+                None => format!("{}{digits}", profile.international),
+            };
+            (here + &behind, false)
+        }
     };
-    let mut dialled = String::new();
-    for character in number.chars() {
-        match character {
-            '0'..='9' | '*' | '#' | ',' | '@' | '!' => dialled.push(character),
-            'A'..='Z' | 'a'..='z' => dialled.push(character.to_ascii_uppercase()),
-            '+' => dialled.push_str(&profile.international),
-            '-' | '(' | ')' | '.' | ' ' => {}
-            // A semicolon would leave the modem in command mode, with the call going on.
-            _ => return Err(BadNumber::Character { number: number.to_owned(), character }),
+    let place = rules.location.as_ref().filter(|_| !exact);
+    let in_front = place.map_or(String::new(), |place| place.outside_line.clone() + &place.call_waiting);
+    let prefix = if exact { "" } else { &rules.prefix };
+    let whole: String =
+        in_front.chars().chain(prefix.chars()).flat_map(dialled_as).flatten().chain(body.chars()).collect();
+    if rules.pulse {
+        check_pulses(number, &whole)?;
+    }
+    Ok(whole)
+}
+
+/// The dial commands for a number, without their AT: one, if the modem's command line holds it.
+///
+/// A longer one (a calling card with its pauses) is given in pieces. A `;` at a piece's end leaves the
+/// modem off-hook in command state once that piece is dialled (V.250 §6.3.1), and the next D command
+/// goes on dialling. Only where there are tones or pulses: to a GSM modem a `;` means a voice call
+/// (3GPP 27.007, 6.2).
+pub fn dial_strings(profile: &Profile, rules: &DialRules, number: &str) -> Result<Vec<String>, BadNumber> {
+    let dialled = dial_string(profile, rules, number)?;
+    let template = template(profile, rules)?;
+    let room = (profile.line_max + NUMBER_PLACE.len()).saturating_sub(template.len());
+    if dialled.len() <= room {
+        return Ok(vec![template.replacen(NUMBER_PLACE, &dialled, 1)]);
+    }
+    let (tone, pulse) = (format!("T{NUMBER_PLACE}"), format!("P{NUMBER_PLACE}"));
+    // A host's name is one word.
+    let is_host = dialled.contains(['.', ':']);
+    let goes_on = (template.ends_with(&tone) || template.ends_with(&pulse)) && !is_host;
+    let max = if goes_on { NUMBER_MAX } else { room };
+    if dialled.len() > max || room < 2 || !dialled.is_ascii() {
+        return Err(BadNumber::TooLong { number: number.to_owned(), max });
+    }
+    let mut by = if rules.pulse { pulse } else { tone };
+    let mut commands = Vec::new();
+    let mut rest = dialled.as_str();
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(if rest.len() <= room { rest.len() } else { room - 1 });
+        let stay = if after.is_empty() { "" } else { ";" };
+        let command = &template[..template.len() - by.len()];
+        commands.push(format!("{command}{}", by.replacen(NUMBER_PLACE, piece, 1)) + stay);
+        // The next command must not fall back to tones where the number had gone over to pulses.
+        if let Some(last) = piece.chars().rev().find(|character| matches!(character, 'T' | 'P')) {
+            by = format!("{last}{NUMBER_PLACE}");
+        }
+        rest = after;
+    }
+    Ok(commands)
+}
+
+/// One name for a number, however it is written: what is remembered about it stands under this.
+/// International where that is known (`+493012345`), else what is dialled for it.
+pub fn number_key(location: Option<&Location>, number: &str) -> String {
+    match Written::read(number) {
+        Ok(Written::International { digits, behind }) => format!("+{digits}{behind}"),
+        Ok(Written::Plain(digits)) => {
+            // Behind a pause or another modifier it is anybody's guess what the digits mean.
+            let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+            let meant = location.filter(|_| plain).and_then(|place| place.meant(&digits));
+            meant.map_or(digits, |meant| format!("+{meant}"))
+        }
+        Ok(Written::Exact(text)) => format!("={}", text.split_whitespace().collect::<String>()),
+        Err(_) => number.split_whitespace().collect(),
+    }
+}
+
+/// A number as it was written.
+enum Written {
+    /// Behind `=`.
+    Exact(String),
+    /// Behind `+`: the digits of E.164, and from the first modifier on what comes then.
+    International { digits: String, behind: String },
+    /// Anything else: digits and modifiers.
+    Plain(String),
+}
+
+impl Written {
+    fn read(number: &str) -> Result<Self, BadNumber> {
+        let text = number.trim_matches(' ');
+        if let Some(exact) = text.strip_prefix('=') {
+            return exactly(number, exact).map(Self::Exact);
+        }
+        checked_letters(number)?;
+        if let Some(text) = text.strip_prefix('+') {
+            return international(number, text);
+        }
+        let dialled = plain(number, text)?;
+        if !dialled.contains(|c: char| c.is_ascii_digit()) {
+            return Err(BadNumber::Empty(number.to_owned()));
+        }
+        Ok(Self::Plain(dialled))
+    }
+}
+
+fn international(number: &str, text: &str) -> Result<Written, BadNumber> {
+    let bad = |why| Err(BadNumber::International { number: number.to_owned(), why });
+    let mut dialled = plain(number, text)?;
+    // `+49 (0)30`: the zero is for callers at home, but in Italy it is for all.
+    if let Some((before, behind)) = text.split_once("(0)") {
+        let before = plain(number, before)?;
+        if !keeps_zero(&before) {
+            dialled = before + &plain(number, behind)?;
         }
     }
-    if !dialled.contains(|c: char| c.is_ascii_digit()) {
+    let end = dialled.find(|c: char| !c.is_ascii_digit()).unwrap_or(dialled.len());
+    let behind = dialled.split_off(end);
+    match country_code(&dialled) {
+        None if dialled.is_empty() => Err(BadNumber::Empty(number.to_owned())),
+        None => bad("behind + comes a country code, and none begins with 0"),
+        Some(code) if code.len() == dialled.len() => bad("there is only a country code"),
+        Some(_) => Ok(Written::International { digits: dialled, behind }),
+    }
+}
+
+/// Behind `=` stands what the modem is to get: digits and modifiers, or a host's name, which modems
+/// that call over the Internet take.
+fn exactly(number: &str, text: &str) -> Result<String, BadNumber> {
+    let is_host = text.contains(['.', ':'])
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:-_[]".contains(&byte));
+    if is_host {
+        return Ok(text.to_owned());
+    }
+    checked_letters(text).map_err(|bad| bad.of(number))?;
+    let character = text.chars().find(|&character| character != '+' && dialled_as(character).is_none());
+    if let Some(character) = character {
+        return Err(BadNumber::Character { number: number.to_owned(), character });
+    }
+    if !text.contains(|c: char| c.is_ascii_digit()) {
         return Err(BadNumber::Empty(number.to_owned()));
     }
-    let room = (profile.line_max + NUMBER_PLACE.len()).saturating_sub(template.len());
-    if dialled.len() > room {
-        return Err(BadNumber::TooLong { number: number.to_owned(), max: room });
+    Ok(text.to_owned())
+}
+
+fn plain(number: &str, text: &str) -> Result<String, BadNumber> {
+    let mut dialled = String::new();
+    for character in text.chars() {
+        match (character, dialled_as(character)) {
+            (_, Some(as_given)) => dialled.extend(as_given),
+            ('+', None) => {
+                let why = "the + stands in front of everything else";
+                return Err(BadNumber::International { number: number.to_owned(), why });
+            }
+            (_, None) => return Err(BadNumber::Character { number: number.to_owned(), character }),
+        }
     }
     Ok(dialled)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn generic() -> Profile {
-        Profile::builtin("generic").expect("generic is built in")
-    }
-
-    fn dialled(number: &str) -> Result<String, BadNumber> {
-        dial_string(&generic(), number)
-    }
-
-    #[test]
-    fn decoration_is_stripped_and_modifiers_are_kept() {
-        assert_eq!(dialled("+1 (555) 12.1-2"), Ok("+15551212".into()));
-        assert_eq!(dialled("0,W@!5551212#*"), Ok("0,W@!5551212#*".into()));
-        assert_eq!(dialled("p 5551212"), Ok("P5551212".into()));
-    }
-
-    #[test]
-    fn what_would_be_another_command_is_refused() {
-        for (number, character) in [
-            ("555;H0", ';'),
-            ("555\rATH0", '\r'),
-            ("555\n", '\n'),
-            ("555\0", '\0'),
-            ("5=5", '='),
-            ("55\u{a0}5", '\u{a0}'),
-        ] {
-            let refused = BadNumber::Character { number: number.into(), character };
-            assert_eq!(dialled(number), Err(refused));
-        }
-    }
-
-    #[test]
-    fn a_number_without_digits_or_beyond_the_command_line_is_refused() {
-        assert_eq!(dialled(" ()"), Err(BadNumber::Empty(" ()".into())));
-        assert_eq!(dialled("L"), Err(BadNumber::Empty("L".into())));
-        assert!(dialled(&"5".repeat(38)).is_ok());
-        assert_eq!(dialled(&"5".repeat(39)), Err(BadNumber::TooLong { number: "5".repeat(39), max: 38 }));
-    }
-
-    #[test]
-    fn a_profile_says_what_plus_means_and_whether_it_dials() {
-        let profile = Profile { international: "00".into(), ..generic() };
-        assert_eq!(dial_string(&profile, "+49 1"), Ok("00491".into()));
-        let none = Profile::builtin("none").expect("none is built in");
-        assert_eq!(dial_string(&none, "1"), Err(BadNumber::NoDialling("none".into())));
+/// What a character is given to the modem as: itself, or nothing if it is there for the eye. `None`
+/// for one that cannot be dialled: a semicolon would leave the modem in command mode, with the call on.
+fn dialled_as(character: char) -> Option<Option<char>> {
+    match character {
+        '0'..='9' | '*' | '#' | ',' | '@' | '!' | '$' => Some(Some(character)),
+        'A'..='D' | 'P' | 'T' | 'W' => Some(Some(character)),
+        'a'..='d' | 'p' | 't' | 'w' => Some(Some(character.to_ascii_uppercase())),
+        '-' | '(' | ')' | '.' | '/' | ' ' => Some(None),
+        _ => None,
     }
 }
+
+/// Letters that stand for what V.250 makes of them, and no words.
+fn checked_letters(number: &str) -> Result<(), BadNumber> {
+    for word in number.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty()) {
+        let is_modifier = |c: char| matches!(c.to_ascii_uppercase(), 'P' | 'T' | 'W');
+        if word.len() > 1 && !word.chars().all(is_modifier) {
+            let digits = word.chars().filter_map(on_key).collect();
+            return Err(BadNumber::Word { number: number.to_owned(), word: word.to_owned(), digits });
+        }
+        if let Some(letter) = word.chars().find(|&letter| dialled_as(letter).is_none()) {
+            let why = match letter.to_ascii_uppercase() {
+                'L' => "a modem would dial the last number again",
+                'R' => "a modem would answer instead of calling",
+                'S' => "a modem would dial a number that is stored in it",
+                'X' => "for an extension, write a comma for each pause and then its digits",
+                'V' | 'G' | 'I' => "a modem would make another kind of call",
+                _ => "only A to D, P, T and W are dialled",
+            };
+            return Err(BadNumber::Letter { number: number.to_owned(), letter, why });
+        }
+    }
+    Ok(())
+}
+
+/// The digit on whose key a letter stands (ITU-T E.161).
+fn on_key(letter: char) -> Option<char> {
+    Some(match letter.to_ascii_uppercase() {
+        'A'..='C' => '2',
+        'D'..='F' => '3',
+        'G'..='I' => '4',
+        'J'..='L' => '5',
+        'M'..='O' => '6',
+        'P'..='S' => '7',
+        'T'..='V' => '8',
+        'W'..='Z' => '9',
+        _ => return None,
+    })
+}
+
+fn check_pulses(number: &str, dialled: &str) -> Result<(), BadNumber> {
+    let mut pulses = true;
+    for character in dialled.chars().map(|character| character.to_ascii_uppercase()) {
+        pulses = character == 'P' || pulses && character != 'T';
+        if pulses && matches!(character, '*' | '#' | 'A'..='D') {
+            return Err(BadNumber::NoPulses { number: number.to_owned(), character });
+        }
+    }
+    Ok(())
+}
+
+/// The profile's dial command, turned to pulses if the line wants them.
+fn template(profile: &Profile, rules: &DialRules) -> Result<String, BadNumber> {
+    let Some(template) = &profile.dial else {
+        return Err(BadNumber::NoDialling(profile.name.clone()));
+    };
+    if !rules.pulse {
+        return Ok(template.clone());
+    }
+    match template.strip_suffix(&format!("T{NUMBER_PLACE}")) {
+        Some(before) => Ok(format!("{before}P{NUMBER_PLACE}")),
+        None if template.ends_with(&format!("P{NUMBER_PLACE}")) => Ok(template.clone()),
+        None => Err(BadNumber::NoPulseDialling(profile.name.clone())),
+    }
+}
+
+impl BadNumber {
+    /// The same about the number as it was written.
+    fn of(mut self, whole: &str) -> Self {
+        match &mut self {
+            Self::Empty(number)
+            | Self::Character { number, .. }
+            | Self::Letter { number, .. }
+            | Self::Word { number, .. }
+            | Self::International { number, .. }
+            | Self::NoPulses { number, .. }
+            | Self::TooLong { number, .. } => whole.clone_into(number),
+            Self::NoDialling(_) | Self::NoPulseDialling(_) => {}
+        }
+        self
+    }
+}
+
+/// Characters of the longest number that is dialled in pieces: a calling card, its pauses, a number.
+const NUMBER_MAX: usize = 120;
+
+#[cfg(test)]
+mod tests;

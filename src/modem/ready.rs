@@ -536,7 +536,7 @@ const DRAIN_QUIET: Duration = Duration::from_millis(200);
 /// How long it is waited for that; an old call may never be silent.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
 /// How long the modem may take to say OK to AT, and be quiet then.
-const WAKE_WAIT: Duration = Duration::from_millis(1_250);
+pub(super) const WAKE_WAIT: Duration = Duration::from_millis(1_250);
 /// How often it is asked; the first may be lost to finding the port's rate.
 const WAKE_TRIES: u32 = 3;
 /// The same at another rate than the port's own, where nothing is expected.

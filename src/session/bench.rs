@@ -12,6 +12,7 @@ use crate::config::LineConfig;
 use crate::line::Leads;
 use crate::machine::{Machine, Output};
 use crate::modem::{Ask, Profile, Said};
+use crate::store::dials::Dials;
 
 /// A modem that has answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,17 +54,28 @@ pub async fn ask(
     Ok(Found { port: link.name(), speed: link.port_speed(), said, leads: link.leads() })
 }
 
-/// Dials `number`, listens for as long as `listen`, and hangs up. What the host says is given to
-/// `heard`.
+/// A dial to see what becomes of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    /// Where the modem is.
+    pub line: &'a LineConfig,
+    /// What is remembered of earlier dials: a person's telephone is not rung here either.
+    pub dials: &'a Dials,
+    /// As an account's `phone` has it.
+    pub number: &'a str,
+    /// For how long the host is listened to.
+    pub listen: Duration,
+}
+
+/// Dials, listens, and hangs up. What the host says is given to `heard`.
 pub async fn dial_and_hang_up(
-    line: &LineConfig,
-    number: &str,
-    listen: Duration,
+    attempt: Attempt<'_>,
     transcript: Transcript,
     watch: Watch<'_>,
     mut interrupted: impl AsyncFnMut() -> &'static str,
     mut heard: impl FnMut(&[u8]),
 ) -> (Result<(), Failure>, CallReport) {
+    let Attempt { line, dials, number, listen } = attempt;
     let mut report = CallReport::default();
     let (mut link, profile) = match open_modem(line, transcript, watch) {
         Ok(opened) => opened,
@@ -72,7 +84,7 @@ pub async fn dial_and_hang_up(
     let numbers = [number.to_owned()];
     let went = {
         let going = async {
-            dial(&numbers, &profile, &line.modem_use, &mut link, watch, &mut report).await?;
+            dial(&numbers, Some(dials), line, &mut link, watch, &mut report).await?;
             let mut listening = Listen::new(listen);
             link.drive(&mut listening, |_, bytes: Vec<u8>| {
                 heard(&bytes);

@@ -22,6 +22,7 @@ use crate::machine::Machine;
 use crate::modem::{ConnectInfo, Said};
 use crate::secret::Secret;
 use crate::shell::{HostFacts, Open, OpenOptions, REPLY_BYTES_MAX, Reply, Shell, ShellError};
+use crate::store::dials::Dials;
 
 /// Everything a call needs to know before it begins.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct CallPlan {
     pub password: Option<Secret>,
     /// Marks this call's replies, so that nothing else on the terminal is taken for one.
     pub nonce: u32,
+    /// What became of earlier dials; `None` remembers nothing.
+    pub dials: Option<Dials>,
 }
 
 impl CallPlan {
@@ -44,7 +47,7 @@ impl CallPlan {
             .iter()
             .filter_map(|name| config.lines.get(name).map(|line| (name.clone(), line.clone())))
             .collect();
-        Self { lines, account: account.clone(), password, nonce }
+        Self { lines, account: account.clone(), password, nonce, dials: None }
     }
 }
 
@@ -57,6 +60,10 @@ pub struct CallReport {
     pub statistics: Vec<Said>,
     /// Numbers dialled.
     pub dials: u32,
+    /// Of these, the ones that met no carrier.
+    pub no_carriers: Vec<String>,
+    /// For how long the modem refuses to dial, where it said so.
+    pub delayed: Option<Duration>,
     /// All bytes received, from the modem's first answer to its last.
     pub bytes_down: u64,
     /// All bytes sent.
@@ -260,8 +267,8 @@ async fn to_the_shell_and_back<T>(
     carrier_since: &mut Option<Instant>,
     work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    if let Some(profile) = &line.modem {
-        dial(&plan.account.phones, profile, &line.modem_use, link, watch, report).await?;
+    if line.modem.is_some() {
+        dial(&plan.account.phones, plan.dials.as_ref(), line, link, watch, report).await?;
         *carrier_since = Some(now());
     }
     let look = log_in(plan, link, watch).await?;

@@ -1,32 +1,55 @@
 //! The part of a call in which a modem is spoken to: dialling an account's numbers, and bringing the
 //! modem back on-hook.
 
-use std::time::Duration;
-
 use super::call::CallReport;
 use super::link::{LineEnd, Link};
+use super::memory::Turn;
 use super::{Ending, Failure, Progress, Stage, Watch};
-use crate::config::ModemUse;
-use crate::modem::{Ask, Dial, DialError, DialEvent, HangUp, Profile, ReadyError, ReadyEvent, Said, SetUp};
+use crate::config::{LineConfig, ModemUse};
+use crate::modem::{
+    Ask, Dial, DialError, DialEvent, HangUp, Planned, Profile, ReadyError, ReadyEvent, Said, SetUp,
+};
+use crate::store::dials::{Dials, HowEnded};
 
 /// Dials the numbers in turn until one connects.
 pub(super) async fn dial(
     numbers: &[String],
-    profile: &Profile,
-    modem_use: &ModemUse,
+    dials: Option<&Dials>,
+    line: &LineConfig,
     link: &mut Link,
     watch: Watch<'_>,
     report: &mut CallReport,
 ) -> Result<(), Failure> {
-    let mut last = Failure::new(Ending::Config, Stage::Dialling, "the account has no number to dial");
+    let Some(profile) = &line.modem else {
+        return Err(Failure::new(Ending::Config, Stage::Dialling, "this line has no modem to dial with"));
+    };
+    let mut last = None;
     for number in numbers {
+        let location = line.rules.location.as_ref();
+        let mut turn = Turn::new(dials, location, number, rings_people(profile));
+        let asked = turn.ask();
+        turn.take_note().into_iter().for_each(|note| watch(Progress::Note(note)));
+        if let Err(failure) = asked {
+            // What was dialled in this pass says more than what was not.
+            if report.dials == 0 {
+                last = Some(failure);
+            } else {
+                watch(Progress::Note(failure.message));
+            }
+            continue;
+        }
         watch(Progress::Stage(Stage::Dialling, number.clone()));
-        let mut dial = Dial::new(profile.clone(), &set_up(link, modem_use), number, modem_use.dial_wait)
+        let set_up = set_up(link, &line.modem_use);
+        let mut dial = Dial::new(profile.clone(), &set_up, &line.rules, number, line.modem_use.dial_wait)
             .map_err(|bad| Failure::new(Ending::Config, Stage::Dialling, bad))?;
         let outcome = link
             .drive(&mut dial, |_, event| {
                 match event {
-                    DialEvent::Dialling(_) => report.dials += 1,
+                    // Comes out before the command that dials, and is on disk before it.
+                    DialEvent::Dialling(_) => {
+                        turn.begin()?;
+                        report.dials += 1;
+                    }
                     DialEvent::Note(note) => watch(Progress::Note(note)),
                     DialEvent::Ringing => {}
                     DialEvent::Ready(event) => tell_ready(watch, event),
@@ -34,25 +57,61 @@ pub(super) async fn dial(
                 Ok::<_, Failure>(())
             })
             .await?;
-        match outcome {
+        match &outcome {
+            Ok(_) => turn.connected(),
+            Err(error) => turn.failed(how_ended(error)),
+        }
+        turn.take_note().into_iter().for_each(|note| watch(Progress::Note(note)));
+        let error = match outcome {
             Ok(connect) => {
                 link.connected(&connect);
                 watch(Progress::Note(connect.sentence()));
                 report.connect = Some(connect);
                 return Ok(());
             }
-            Err(error) => {
-                last = dial_failure(number, &error, link);
-                if let Some(cause) = cause(link, profile, &error).await {
-                    last.message = format!("{} (the modem adds: {cause})", last.message);
-                }
-            }
+            Err(error) => error,
+        };
+        if error == DialError::NoCarrier {
+            report.no_carriers.push(number.clone());
         }
-        if !matches!(last.ending, Ending::Busy | Ending::NoAnswer | Ending::NoCarrier) {
+        if let DialError::Delayed { remaining } = error {
+            report.delayed = remaining;
+        }
+        let mut failure = dial_failure(number, &error, link);
+        if let Some(cause) = cause(link, profile, &error).await {
+            failure.message = format!("{} (the modem adds: {cause})", failure.message);
+        }
+        let another_may_do = matches!(failure.ending, Ending::Busy | Ending::NoAnswer | Ending::NoCarrier);
+        last = Some(failure);
+        if !another_may_do {
             break; // another number would meet the same end
         }
     }
-    Err(last)
+    let no_number = || Failure::new(Ending::Config, Stage::Dialling, "the account has no number to dial");
+    Err(last.unwrap_or_else(no_number))
+}
+
+/// Whether a call of this kind can make a person's telephone ring.
+pub fn rings_people(profile: &Profile) -> bool {
+    !profile.data_bearer
+}
+
+fn how_ended(error: &DialError) -> HowEnded {
+    match error {
+        DialError::Busy => HowEnded::Busy,
+        DialError::NoAnswer | DialError::TimedOut { .. } => HowEnded::NoAnswer,
+        DialError::NoCarrier => HowEnded::NoCarrier,
+        DialError::NoDialtone => HowEnded::NoDialtone,
+        DialError::Voice => HowEnded::Voice,
+        DialError::Fax => HowEnded::Fax,
+        DialError::Delayed { .. } => HowEnded::Delayed,
+        DialError::Blacklisted => HowEnded::Blacklisted,
+        DialError::NotReady(_)
+        | DialError::Refused { .. }
+        | DialError::Rejected { .. }
+        | DialError::NoService { .. }
+        | DialError::PortGone => HowEnded::Failed,
+    }
 }
 
 /// What happens on the way to a modem that is set up.
@@ -112,14 +171,10 @@ pub(super) async fn hang_up(link: &mut Link, profile: &Profile, was_connected: b
 
 /// The command lines that dialling `number` sends, in their order, each with the longest wait for its
 /// answer.
-pub fn plan(
-    profile: &Profile,
-    modem_use: &ModemUse,
-    number: &str,
-) -> Result<Vec<(String, Duration)>, Failure> {
-    let set_up = SetUp { choices: modem_use.choices.clone(), ..SetUp::default() };
-    let dial = Dial::new(profile.clone(), &set_up, number, modem_use.dial_wait)
-        .map_err(|bad| Failure::new(Ending::Config, Stage::Dialling, bad))?;
+pub fn plan(profile: &Profile, line: &LineConfig, number: &str) -> Result<Vec<Planned>, Failure> {
+    let set_up = SetUp { choices: line.modem_use.choices.clone(), ..SetUp::default() };
+    let dial = Dial::new(profile.clone(), &set_up, &line.rules, number, line.modem_use.dial_wait)
+        .map_err(|bad| Failure::new(Ending::Config, Stage::Preparing, bad))?;
     Ok(dial.plan())
 }
 

@@ -28,7 +28,7 @@ pub enum Ending {
     NoCarrier,
     /// There is no dial tone.
     NoDialtone,
-    /// The modem refuses to dial this number again so soon.
+    /// It is too soon to dial this number again, says the modem or what is remembered of earlier dials.
     Delayed,
     /// A person answered.
     Voice,
@@ -54,7 +54,7 @@ pub enum Ending {
     LoginRefused,
     /// The host wants a new password first.
     LoginExpired,
-    /// The modem refuses this number altogether.
+    /// This number is not dialled any more: the modem refuses it, or a person has answered there.
     Blacklisted,
     /// The network or the other end does not want the call.
     Rejected,

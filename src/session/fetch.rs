@@ -360,7 +360,9 @@ fn printed(digest: &PrefixDigest, tool: DigestTool) -> String {
 /// What an error of the store means for the call.
 pub fn store_failure(stage: Stage, error: &StoreError) -> Failure {
     let ending = match error {
-        StoreError::Busy { .. } | StoreError::MboxLocked { .. } => Ending::MailboxLocked,
+        StoreError::Busy { .. } | StoreError::MboxLocked { .. } | StoreError::DialsLocked { .. } => {
+            Ending::MailboxLocked
+        }
         StoreError::NotAnMbox { .. } | StoreError::NoBoundary { .. } | StoreError::LedgerDamaged { .. } => {
             Ending::BadData
         }

@@ -3,8 +3,9 @@
 //!
 //! [`link`] drives one machine over one line; [`transcript`] shows the dialogue; [`call`] strings
 //! the machines together from dialling to a shell and back to a modem on-hook (`dialling` is the
-//! part with the modem); [`fetch`] and [`list`] are what is done with the shell. [`bench`] speaks to a modem without an account. [`ending`] names
-//! every way in which a call can end.
+//! part with the modem); [`fetch`] and [`list`] are what is done with the shell. [`bench`] speaks to a
+//! modem without an account. [`retry`] says when a number may be dialled, [`memory`] asks it. [`ending`]
+//! names every way in which a call can end.
 
 pub mod bench;
 pub mod call;
@@ -13,8 +14,11 @@ pub mod ending;
 pub mod fetch;
 pub mod link;
 pub mod list;
+pub mod memory;
+pub mod retry;
 pub mod transcript;
 
+pub use dialling::rings_people;
 pub use ending::{Ending, Failure, Stage};
 
 /// What a call tells whoever watches it.

@@ -13,6 +13,12 @@ pub enum StoreError {
         /// The lock it holds.
         lock: PathBuf,
     },
+    /// Another run keeps the memory of dials.
+    #[error("another run keeps the memory of dials locked ({}); wait for it to end", lock.display())]
+    DialsLocked {
+        /// The lock it holds.
+        lock: PathBuf,
+    },
     /// The account's name cannot be a folder's.
     #[error("the account name {name:?} is empty or too long for a folder's name; choose a shorter one")]
     AccountName {

@@ -33,6 +33,7 @@ use crate::mailbox::{digest::PrefixDigest, identity::MessageId};
 
 mod book;
 mod deliver;
+pub mod dials;
 pub mod disk;
 mod error;
 mod ledger;

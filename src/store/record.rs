@@ -278,7 +278,7 @@ fn unescape(word: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn unescape_text(word: &str) -> Option<String> {
+pub(super) fn unescape_text(word: &str) -> Option<String> {
     String::from_utf8(unescape(word)?).ok()
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Chosen, How, Which, choose, folders};
+use crate::cli::dry_run::dialogue;
 use crate::cli::interrupt::Signals;
 use crate::cli::progress::Display;
 use crate::cli::report::off_hook;
@@ -16,9 +17,10 @@ use crate::line::Leads;
 use crate::line::lock::holder_of;
 use crate::line::ports::{self, PortEntry};
 use crate::modem::{Profile, Said, identity};
-use crate::session::bench::{self, Found};
+use crate::session::bench::{self, Attempt, Found};
 use crate::session::transcript::Transcript;
 use crate::session::{Ending, Failure, Progress, Stage};
+use crate::store::dials::Dials;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -145,15 +147,14 @@ pub(super) fn info(global: &Global, args: &InfoArgs) -> Result<Ending, Failure> 
 pub(super) fn dial(global: &Global, args: &DialArgs) -> Result<Ending, Failure> {
     let chosen = args.which.choose(global)?;
     if args.dry_run {
-        return dry_run(&chosen, &args.number);
+        return dry_run(global, &chosen, &args.number);
     }
+    let dials = Dials::new(&global.state_dir()?);
     let display = Display::new(global, &chosen.name);
     let (went, report) = in_runtime(global, async |signals, transcript| {
         let mut watch = |progress| display.show(progress);
         bench::dial_and_hang_up(
-            &chosen.line,
-            &args.number,
-            args.listen,
+            Attempt { line: &chosen.line, dials: &dials, number: &args.number, listen: args.listen },
             transcript(&display),
             &mut watch,
             async || signals.next().await,
@@ -198,15 +199,12 @@ pub(super) fn hangup(global: &Global, args: &HangupArgs) -> Result<Ending, Failu
 }
 
 /// What would be sent to the modem, line by line.
-fn dry_run(chosen: &Chosen, number: &str) -> Result<Ending, Failure> {
+fn dry_run(global: &Global, chosen: &Chosen, number: &str) -> Result<Ending, Failure> {
     let Some(profile) = chosen.line.modem.clone() else {
         let message = "this line has modem = \"none\": nothing is dialled there";
         return Err(Failure::new(Ending::Config, Stage::Preparing, message));
     };
-    let plan = crate::session::dialling::plan(&profile, &chosen.line.modem_use, number)?;
-    for (line, wait) in plan {
-        println!("{line}    (up to {} s)", wait.as_secs());
-    }
+    dialogue(&profile, &chosen.line, number, &Dials::new(&global.state_dir()?))?;
     Ok(Ending::Done)
 }
 

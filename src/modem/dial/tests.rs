@@ -14,7 +14,8 @@ const LONG: Duration = Duration::from_secs(1_000);
 
 fn dial(modem: &mut Scripted) -> Call {
     let mut dial =
-        Dial::new(generic(), &SetUp::default(), "555 1212", Duration::from_secs(60)).expect("a sound number");
+        Dial::new(generic(), &SetUp::default(), &DialRules::default(), "555 1212", Duration::from_secs(60))
+            .expect("a sound number");
     converse(&mut dial, modem, LineQuality::PERFECT, 1, LONG)
 }
 
@@ -190,7 +191,8 @@ fn a_call_coming_in_and_a_quiet_modem_do_not_stop_it() {
     assert_eq!(dial(&mut modem).events.first(), Some(&DialEvent::Ready(ReadyEvent::Awake)));
     // Q1 is stored: neither AT nor ATZ is answered until ATQ0 has come.
     let mut modem = Quiet { modem: Scripted::dialling(b"\r\nCONNECT\r\n"), heard: Vec::new() };
-    let mut machine = Dial::new(generic(), &SetUp::default(), "1", DIAL_WAIT_MAX).expect("a sound number");
+    let mut machine = Dial::new(generic(), &SetUp::default(), &DialRules::default(), "1", DIAL_WAIT_MAX)
+        .expect("a sound number");
     let call = converse(&mut machine, &mut modem, LineQuality::PERFECT, 1, LONG);
     assert_eq!(info(call).text, "CONNECT");
 }
@@ -283,7 +285,8 @@ fn a_modem_that_hears_another_rate_is_found_there_and_dialled() {
     let set_up = SetUp { speed: Some(57_600), tries_speeds: true, ..SetUp::default() };
     let dial_at = |hears_at, set_up: &SetUp| {
         let mut modem = Scripted { hears_at, ..Scripted::dialling(b"\r\nCONNECT 9600\r\n") };
-        let mut dial = Dial::new(generic(), set_up, "1", DIAL_WAIT_MAX).expect("a sound number");
+        let mut dial =
+            Dial::new(generic(), set_up, &DialRules::default(), "1", DIAL_WAIT_MAX).expect("a sound number");
         let call = converse(&mut dial, &mut modem, LineQuality::PERFECT, 1, LONG);
         (call, modem.port_speed)
     };
@@ -342,14 +345,16 @@ fn a_modem_without_line_or_port_ends_at_once() {
 fn waits_are_held_between_a_second_and_what_s7_holds() {
     for (wait, s7) in [(0, "ATS7=1"), (10, "ATS7=10"), (90, "ATS7=85"), (9_999, "ATS7=250")] {
         let wait = Duration::from_secs(wait);
-        let dial = Dial::new(generic(), &SetUp::default(), "1", wait).expect("a sound number");
-        assert!(dial.plan().iter().any(|(line, _)| line == s7), "{s7}: {:?}", dial.plan());
+        let dial = Dial::new(generic(), &SetUp::default(), &DialRules::default(), "1", wait)
+            .expect("a sound number");
+        assert!(dial.plan().iter().any(|planned| planned.command == s7), "{s7}: {:?}", dial.plan());
     }
 }
 
 /// A machine that has just dialled.
 fn dialling() -> Dial {
-    let mut dial = Dial::new(generic(), &SetUp::default(), "1", DIAL_WAIT_MAX).expect("a sound number");
+    let mut dial = Dial::new(generic(), &SetUp::default(), &DialRules::default(), "1", DIAL_WAIT_MAX)
+        .expect("a sound number");
     dial.state = State::Dialling { until: epoch() + DIAL_WAIT_MAX };
     dial
 }
@@ -384,7 +389,7 @@ proptest! {
                     b"CONNECT", b"\r", b"\n", b"\r\nBUSY\r\n", b"\r\nRING\r\n"]).prop_map(<[u8]>::to_vec),
             ]), 0..60),
     ) {
-        let mut dial = Dial::new(generic(), &SetUp::default(), "1", Duration::from_secs(20)).expect("a sound number");
+        let mut dial = Dial::new(generic(), &SetUp::default(), &DialRules::default(), "1", Duration::from_secs(20)).expect("a sound number");
         let mut now = epoch();
         let limit = now + DIAL_OVERHEAD_MAX + Duration::from_secs(20);
         let mut chunks = chunks.into_iter();
@@ -409,4 +414,45 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_number_beyond_the_command_line_is_dialled_in_pieces_each_behind_the_last_one_s_ok() {
+    let number = format!("{}{}", "1".repeat(37), "2".repeat(20));
+    for echo in [false, true] {
+        let mut modem = Scripted {
+            echo,
+            answers: vec![("DT1", b"\r\nOK\r\n")],
+            ..Scripted::dialling(b"\r\nCONNECT 33600\r\n")
+        };
+        let mut dial = Dial::new(generic(), &SetUp::default(), &DialRules::default(), &number, DIAL_WAIT_MAX)
+            .expect("a sound number");
+        let call = converse(&mut dial, &mut modem, LineQuality::PERFECT, 1, LONG);
+        assert_eq!(info(call).rate, Some(33_600));
+        let dialled: Vec<_> = modem.commands.iter().filter(|command| command.starts_with('D')).collect();
+        assert_eq!(dialled, [&format!("DT{};", "1".repeat(37)), &format!("DT{}", "2".repeat(20))]);
+    }
+}
+
+#[test]
+fn a_dial_is_told_before_its_command_is_sent_however_much_the_modem_babbles() {
+    let babble = "\r\nREMARK\r\n".repeat(60) + "\r\nOK\r\n";
+    let babble: &'static [u8] = Box::leak(babble.into_bytes().into_boxed_slice());
+    let mut modem =
+        Scripted { answers: vec![("S7", babble), ("X4", babble)], ..Scripted::dialling(b"\r\nBUSY\r\n") };
+    let call = dial(&mut modem);
+    assert_eq!(error(&call), DialError::Busy);
+    assert!(call.events.iter().any(|event| matches!(event, DialEvent::Dialling(_))), "{:?}", call.events);
+}
+
+#[test]
+fn the_plan_is_what_is_sent() {
+    let mut modem = Scripted::dialling(b"\r\nCONNECT 33600\r\n");
+    let mut machine =
+        Dial::new(generic(), &SetUp::default(), &DialRules::default(), "555 1212", Duration::from_secs(60))
+            .expect("a sound number");
+    let planned: Vec<String> = machine.plan().into_iter().map(|planned| planned.command).collect();
+    converse(&mut machine, &mut modem, LineQuality::PERFECT, 1, LONG);
+    let sent: Vec<String> = modem.commands.iter().map(|command| format!("AT{command}")).collect();
+    assert_eq!(planned, sent);
 }
