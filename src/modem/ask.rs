@@ -111,7 +111,9 @@ impl Ask {
         if heard.numeric && !self.numeric {
             return keep(said, heard.text); // `14400` or `0` as an answer
         }
-        let glued = heard.glued().filter(|_| heard.text.starts_with("AT"));
+        // In the middle of an answer, ERROR may begin a line about error control.
+        let alone = said.lines.is_empty() && heard.text.starts_with("ERROR");
+        let glued = heard.glued().filter(|_| heard.text.starts_with("AT") || alone);
         match accepted(glued.as_ref().unwrap_or(&heard.response)) {
             Some(ok) => {
                 said.ok = ok;
@@ -259,6 +261,19 @@ mod tests {
             );
             assert_eq!(said.iter().map(|said| said.ok).collect::<Vec<_>>(), [true, true, true, false, false]);
         }
+    }
+
+    #[test]
+    fn an_error_with_its_reason_ends_an_answer_but_not_in_the_middle_of_one() {
+        let answers: Vec<(&str, &[u8])> = vec![
+            ("I0", b"\r\nERROR unknown command\r\n"),
+            ("&V", b"\r\nACTIVE PROFILE\r\nERROR CONTROL: V42\r\n\r\nOK\r\n"),
+        ];
+        let asked = ask(&mut Scripted { answers, ..Scripted::new() }, &["I0", "&V"]);
+        let said = asked.outcome.expect("it ends").expect("awake");
+        assert_eq!((said[0].ok, said[1].ok), (false, true));
+        assert_eq!(said[1].lines, ["ACTIVE PROFILE", "ERROR CONTROL: V42"]);
+        assert!(asked.elapsed < Duration::from_secs(3), "{:?}", asked.elapsed);
     }
 
     #[test]

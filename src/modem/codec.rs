@@ -145,13 +145,18 @@ impl Reader {
 
 impl Heard {
     /// The result at the end of a line that begins with something else: an echo or a RING that no
-    /// line end followed (`ATDT5551212BUSY`, `RINGNO CARRIER`), or noise in front of the words.
+    /// line end followed (`ATDT5551212BUSY`, `RINGNO CARRIER`), or noise in front of the words. Or an
+    /// ERROR at its beginning, with the reason behind it.
     ///
     /// Only for a moment at which nobody but the modem can speak: a mail may say such things.
     pub fn glued(&self) -> Option<Response> {
         match self.response {
-            Response::Text | Response::Echo | Response::Ring | Response::Ringing | Response::CallerId => {}
-            Response::Ok
+            // `+CRING: VOICE` names the kind of call.
+            Response::Ring if self.text.starts_with('+') => return None,
+            Response::Text | Response::Echo | Response::Ring | Response::Ringing => {}
+            // `NAME = FAX` is a name.
+            Response::CallerId
+            | Response::Ok
             | Response::Connect(_)
             | Response::NoCarrier
             | Response::Error
@@ -165,6 +170,10 @@ impl Heard {
             | Response::Rejected
             | Response::NoService
             | Response::Report(_) => return None,
+        }
+        // `ERROR unknown command`: where nobody else speaks, that is no sentence of a mail.
+        if self.text.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("ERROR ")) {
+            return Some(Response::Error);
         }
         if let Some((at, _)) = self.text.match_indices("CONNECT").last()
             && at > 0
@@ -558,6 +567,7 @@ mod tests {
             ("ATE0OK", Response::Ok),
             ("~{NO DIALTONE", Response::NoDialtone),
             ("ATX4ERROR", Response::Error),
+            ("ERROR unknown command", Response::Error),
             ("\u{fffd}VOICE", Response::Voice),
         ] {
             assert_eq!(glued(line), Some(result), "{line}");
@@ -566,6 +576,14 @@ mod tests {
         assert_eq!((info.text.as_str(), info.rate), ("CONNECT 2400/ARQ", Some(2_400)));
         for line in ["BUSY", "ATDT5551212", "hello", "RING", "CONNECTING", "NOTEBOOK", "no carrier pigeon"] {
             assert_eq!(glued(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_kind_of_a_call_and_a_callers_name_are_no_results() {
+        for line in ["+CRING: VOICE", "+CRING: FAX", "NAME = FAX", "NAME=J SMITH OK"] {
+            let heard = hear_all(&mut Reader::default(), format!("{line}\r\n").as_bytes()).pop();
+            assert_eq!(heard.and_then(|heard| heard.glued()), None, "{line}");
         }
     }
 

@@ -12,6 +12,8 @@
 //! Commands go out as `AT...<CR>`; answers come back as lines in words (`V1`) or as numbers (`V0`).
 //! Both forms are understood at any time, with and without echo.
 
+#[cfg(test)]
+mod any_bytes;
 pub mod ask;
 pub mod codec;
 pub mod commands;

@@ -346,12 +346,12 @@ impl Ready {
         match heard.response {
             // An ERROR is to what stood in the command line before our AT; the modem lives.
             Response::Ok | Response::Error => Some(now + QUIET),
-            Response::Echo | Response::Ring | Response::CallerId | Response::NoCarrier => quiet,
-            Response::Ringing | Response::Report(_) => quiet,
             // `ATOK`: its echo ends without CR.
-            Response::Text if heard.glued() == Some(Response::Ok) && heard.text.starts_with("AT") => {
+            Response::Echo if heard.glued().as_ref().is_some_and(|answer| accepted(answer).is_some()) => {
                 Some(now + QUIET)
             }
+            Response::Echo | Response::Ring | Response::CallerId | Response::NoCarrier => quiet,
+            Response::Ringing | Response::Report(_) => quiet,
             Response::Text => {
                 self.garbled.get_or_insert(heard.text);
                 None

@@ -146,6 +146,15 @@ fn a_transcript_split_at_every_byte_ends_the_same() {
 }
 
 #[test]
+fn an_echo_without_a_line_end_does_not_hide_that_the_modem_is_awake() {
+    let answers: Vec<(&str, &[u8])> =
+        vec![("DT", b"ATDT1BUSY\r\n"), ("H0", b"ATH0OK\r\n"), ("", b"ATOK\r\n")];
+    let call = dial(&mut Scripted { answers, ..Scripted::new() });
+    assert_eq!(call.events.first(), Some(&DialEvent::Ready(ReadyEvent::Awake)));
+    assert_eq!(error(&call), DialError::Busy);
+}
+
+#[test]
 fn a_line_feed_that_never_comes_is_not_waited_for_long() {
     let mut modem = Scripted::dialling(b"\r\nCONNECT 300\r");
     let call = dial(&mut modem);
