@@ -7,9 +7,13 @@
 //!
 //! ```text
 //! has DTR:  DtrLow -> DtrUp -> Asked
-//! else:     Guard -> Escaped -> Asked -> Ended     Asked unanswered: Guard again, three times in all
+//! else:     Guard -> Escaped -> Asked -> Ended     Asked unanswered: Greeted
 //!           Guard -- NO CARRIER --> Asked          the host had hung up already
+//!           Greeted -- OK --> Ended                unanswered: Guard again, three times in all
 //! ```
+//!
+//! Greeted is for a modem that has nothing to say to the command while it is on-hook: it says OK to
+//! AT alone, which a modem that is on-line does not.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -100,6 +104,10 @@ enum State {
     /// The command to hang up is out.
     Asked {
         again: bool,
+        until: Instant,
+    },
+    /// `AT` is out, because the command to hang up brought no answer.
+    Greeted {
         until: Instant,
     },
     Ended,
@@ -195,7 +203,7 @@ impl HangUp {
             (State::Guard { .. }, Verdict::Ok | Verdict::Error) => None,
             // To send before the guard time is over would undo the escape.
             (State::Escaped { guard, .. }, _) => Some((verdict, quiet_at.max(guard))),
-            (State::Asked { .. }, _) => Some((verdict, quiet_at)),
+            (State::Asked { .. } | State::Greeted { .. }, _) => Some((verdict, quiet_at)),
             (
                 State::Start
                 | State::DtrLow { .. }
@@ -215,7 +223,8 @@ impl HangUp {
             | State::Pause { until }
             | State::Guard { until }
             | State::Escaped { until, .. }
-            | State::Asked { until, .. } => Some(until),
+            | State::Asked { until, .. }
+            | State::Greeted { until } => Some(until),
         }
     }
 
@@ -241,10 +250,14 @@ impl HangUp {
         match (self.state, verdict) {
             (State::Guard { .. }, _) | (State::Escaped { .. }, Verdict::Ok) => self.ask(now, true),
             (State::Escaped { .. }, Verdict::NoCarrier | Verdict::Error) => self.clear_line(now),
-            (State::Asked { .. }, Verdict::Ok | Verdict::NoCarrier) => self.end(Ok(HungUp::OnHook)),
+            (State::Asked { .. } | State::Greeted { .. }, Verdict::Ok | Verdict::NoCarrier) => {
+                self.end(Ok(HungUp::OnHook));
+            }
             // Something else stood in the modem's command line before ours; that is gone now.
             (State::Asked { again: true, .. }, Verdict::Error) => self.ask(now, false),
-            (State::Asked { again: false, .. }, Verdict::Error) => self.try_escape(now),
+            (State::Asked { again: false, .. } | State::Greeted { .. }, Verdict::Error) => {
+                self.try_escape(now)
+            }
             (
                 State::Start
                 | State::DtrLow { .. }
@@ -272,7 +285,8 @@ impl HangUp {
             }
             // In command mode already, `+++` brings no answer and the command does.
             State::Escaped { .. } => self.clear_line(now),
-            State::Asked { .. } => self.try_escape(now),
+            State::Asked { .. } => self.greet(now),
+            State::Greeted { .. } => self.try_escape(now),
             State::Start | State::Ended => {}
         }
     }
@@ -289,6 +303,12 @@ impl HangUp {
         self.outputs.push_back(Output::Transmit(Transmit::plain(command)));
         self.verdict = None;
         self.state = State::Asked { again, until: now + ASK_WAIT };
+    }
+
+    fn greet(&mut self, now: Instant) {
+        self.outputs.push_back(Output::Transmit(Transmit::plain(b"AT\r")));
+        self.verdict = None;
+        self.state = State::Greeted { until: now + GREET_WAIT };
     }
 
     fn try_escape(&mut self, now: Instant) {
@@ -347,7 +367,8 @@ impl Machine for HangUp {
             | State::Pause { .. }
             | State::Guard { .. }
             | State::Escaped { .. }
-            | State::Asked { .. } => self.end(Ok(HungUp::LineGone)),
+            | State::Asked { .. }
+            | State::Greeted { .. } => self.end(Ok(HungUp::LineGone)),
         }
     }
 
@@ -381,6 +402,8 @@ pub(super) const QUIET: Duration = Duration::from_millis(250);
 const ESCAPE_WAIT: Duration = Duration::from_secs(1);
 /// How long the modem may take to disconnect and say OK; V.42 modems tell the other side first.
 const ASK_WAIT: Duration = Duration::from_secs(3);
+/// How long it may take to say OK to AT.
+const GREET_WAIT: Duration = Duration::from_secs(1);
 /// How often the escape sequence is tried.
 const TRIES_MAX: u32 = 3;
 
