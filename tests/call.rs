@@ -21,16 +21,6 @@ fn host(mailbox: &[u8], args: &[&str]) -> (Sim, PathBuf, tempfile::TempDir) {
     (Sim::start(&all), path, dir)
 }
 
-/// Reads what a running program says until `text` has come.
-fn read_until(said: &mut impl Read, text: &str) {
-    let mut heard = Vec::new();
-    while !String::from_utf8_lossy(&heard).contains(text) {
-        let mut byte = [0];
-        assert_eq!(said.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&heard));
-        heard.push(byte[0]);
-    }
-}
-
 fn append(path: &Path, bytes: &[u8]) {
     std::fs::OpenOptions::new().append(true).open(path).unwrap().write_all(bytes).unwrap();
 }

@@ -2,63 +2,7 @@
 
 mod common;
 
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-
 use common::*;
-
-/// A user of this system, removed when dropped.
-struct User {
-    name: String,
-    mailbox: PathBuf,
-}
-
-impl User {
-    /// Makes a user with this login shell and mailbox; `None`, said loudly, where that cannot be.
-    fn new(suffix: &str, shell: &str, mailbox: &[u8]) -> Option<Self> {
-        if !nix::unistd::geteuid().is_root() {
-            missing("/bin/login can only be tried as root");
-            return None;
-        }
-        if !["useradd", "chpasswd", "userdel"].iter().all(|tool| have(tool)) || !have("login") {
-            return None;
-        }
-        let name = format!("mc{}{suffix}", std::process::id() % 100_000);
-        let made = Command::new("useradd").args(["-m", "-s", shell, &name]).output().unwrap();
-        assert!(made.status.success(), "{made:?}");
-        let user = Self { mailbox: PathBuf::from("/var/mail").join(&name), name };
-        let mut chpasswd = Command::new("chpasswd").stdin(Stdio::piped()).spawn().unwrap();
-        writeln!(chpasswd.stdin.take().unwrap(), "{}:{PASSWORD}", user.name).unwrap();
-        assert!(chpasswd.wait().unwrap().success());
-        std::fs::write(&user.mailbox, mailbox).unwrap();
-        let ids = nix::unistd::User::from_name(&user.name).unwrap().unwrap();
-        nix::unistd::chown(&user.mailbox, Some(ids.uid), Some(ids.gid)).unwrap();
-        Some(user)
-    }
-
-    fn append(&self, bytes: &[u8]) {
-        std::fs::OpenOptions::new().append(true).open(&self.mailbox).unwrap().write_all(bytes).unwrap();
-    }
-
-    /// A home that dials `sim` as this user and takes the mailbox from the host's `$MAIL`.
-    fn home(&self, sim: &Sim, more: &str) -> Home {
-        Home::with_line(
-            &format!("kind = \"serial\"\ndevice = {:?}\nspeed = 57600\n", sim.device.display().to_string()),
-            &format!(
-                "phone = \"555 1212\"\nuser = {:?}\npassword = {{ env = \"TEST_PASSWORD\" }}\n{more}",
-                self.name
-            ),
-        )
-    }
-}
-
-impl Drop for User {
-    fn drop(&mut self) {
-        let _ = Command::new("userdel").args(["-r", "-f", &self.name]).output();
-        let _ = std::fs::remove_file(&self.mailbox);
-    }
-}
 
 /// BusyBox is a shell when it is called one.
 const ASH: &str = "/usr/local/bin/ash";

@@ -10,6 +10,7 @@ use super::codec::{Reader, ResultCodes};
 use super::connect::ConnectInfo;
 use super::dial::{DIAL_OVERHEAD_MAX, Dial};
 use super::hangup::{HANG_UP_MAX, HangUp};
+use super::number::DialRules;
 use super::profile::Profile;
 use super::ready::{READY_MAX, Ready, SetUp, setup_commands};
 use super::scripted::{generic, ms};
@@ -125,7 +126,7 @@ proptest! {
         index in 0usize..4, speeds in any::<bool>(), dtr in any::<bool>(), schedule in schedule(8_000),
     ) {
         let wait = Duration::from_secs(20);
-        let mut dial = Dial::new(profile(index), &set_up(speeds, dtr), "1", wait).expect("a sound number");
+        let mut dial = Dial::new(profile(index), &set_up(speeds, dtr), &DialRules::default(), "1", wait).expect("a sound number");
         let took = drive(&mut dial, schedule)?;
         prop_assert!(took <= DIAL_OVERHEAD_MAX + wait, "{took:?}");
     }
@@ -139,7 +140,7 @@ proptest! {
     #[test]
     fn any_string_is_read_as_a_connection(text in any::<String>(), port in any::<Option<u32>>()) {
         for text in [text.clone(), format!("CONNECT{text}"), format!("connect {text}")] {
-            let info = ConnectInfo::read(&text).settle(generic().connect_rate, port);
+            let info = ConnectInfo::read(&text).settle(generic().connect_rate, port, None);
             prop_assert!(!info.sentence().is_empty() || text.is_empty());
         }
     }

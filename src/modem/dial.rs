@@ -41,6 +41,8 @@ pub struct Dial {
     /// The port's rate, in bit/s, where known.
     speed: Option<u32>,
     rang: bool,
+    /// A call came in.
+    called: bool,
     reports: Vec<(Report, String)>,
     told: usize,
     outputs: VecDeque<Output<DialEvent, Result<ConnectInfo, DialError>>>,
@@ -121,6 +123,7 @@ impl Dial {
             numeric: false,
             speed: set_up.speed,
             rang: false,
+            called: false,
             reports: Vec::new(),
             told: 0,
             outputs: VecDeque::new(),
@@ -207,8 +210,11 @@ impl Dial {
             return;
         }
         let response = heard.glued().unwrap_or_else(|| heard.response.clone());
+        self.called |= heard.response == Response::Ring;
         match response {
             Response::Connect(info) => self.carrier(now, info, heard.numeric || heard.ended_by == LF),
+            // V.250 leaves open what a modem says to D while it rings; iaxmodem says ERROR.
+            Response::Error if self.called => self.fail(DialError::CallComingIn),
             Response::Error => {
                 self.fail(DialError::Refused { command: self.dial_command(), reply: heard.text });
             }
@@ -358,7 +364,7 @@ impl Machine for Dial {
                     Output::Wait(until) => return Output::Wait(until),
                     Output::Event(event) => self.tell(DialEvent::Ready(event)),
                     Output::Done(Ok(awake)) => {
-                        (self.numeric, self.speed) = (awake.numeric, awake.speed);
+                        (self.numeric, self.speed, self.called) = (awake.numeric, awake.speed, awake.rang);
                         self.dial(now);
                     }
                     Output::Done(Err(error)) => self.end(Err(error.into())),

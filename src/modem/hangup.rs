@@ -7,9 +7,14 @@
 //!
 //! ```text
 //! has DTR:  DtrLow -> DtrUp -> Asked
-//! else:     Guard -> Escaped -> Asked -> Ended     Asked unanswered: Guard again, three times in all
+//! else:     Guard -> Escaped -> Asked -> Ended     Asked unanswered: Greeted
 //!           Guard -- NO CARRIER --> Asked          the host had hung up already
+//!           Greeted -- OK --> Ended                unanswered: Guard again, three times in all
 //! ```
+//!
+//! Greeted is for a modem that has nothing to say to the command while it is on-hook: it says OK to
+//! AT alone, which a modem that is on-line does not. The command is sent once more then, lest the
+//! first was lost.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -28,6 +33,8 @@ pub struct HangUp {
     verdict: Option<Verdict>,
     quiet_at: Option<Instant>,
     carrier_lost: bool,
+    /// It has said OK to AT, and nothing to the command to hang up.
+    greeted: bool,
     tries: u32,
     tries_max: u32,
     give_up_at: Option<Instant>,
@@ -102,6 +109,10 @@ enum State {
         again: bool,
         until: Instant,
     },
+    /// `AT` is out, because the command to hang up brought no answer.
+    Greeted {
+        until: Instant,
+    },
     Ended,
 }
 
@@ -145,6 +156,7 @@ impl HangUp {
             verdict: None,
             quiet_at: None,
             carrier_lost: false,
+            greeted: false,
             tries: 0,
             tries_max,
             give_up_at: None,
@@ -203,7 +215,7 @@ impl HangUp {
             (State::Guard { .. }, Verdict::Ok | Verdict::Error) => None,
             // To send before the guard time is over would undo the escape.
             (State::Escaped { guard, .. }, _) => Some((verdict, quiet_at.max(guard))),
-            (State::Asked { .. }, _) => Some((verdict, quiet_at)),
+            (State::Asked { .. } | State::Greeted { .. }, _) => Some((verdict, quiet_at)),
             (
                 State::Start
                 | State::DtrLow { .. }
@@ -223,7 +235,8 @@ impl HangUp {
             | State::Pause { until }
             | State::Guard { until }
             | State::Escaped { until, .. }
-            | State::Asked { until, .. } => Some(until),
+            | State::Asked { until, .. }
+            | State::Greeted { until } => Some(until),
         }
     }
 
@@ -249,10 +262,19 @@ impl HangUp {
         match (self.state, verdict) {
             (State::Guard { .. }, _) | (State::Escaped { .. }, Verdict::Ok) => self.ask(now, true),
             (State::Escaped { .. }, Verdict::NoCarrier | Verdict::Error) => self.clear_line(now),
-            (State::Asked { .. }, Verdict::Ok | Verdict::NoCarrier) => self.end(Ok(HungUp::OnHook)),
+            (State::Asked { .. } | State::Greeted { .. }, Verdict::NoCarrier)
+            | (State::Asked { .. }, Verdict::Ok) => self.end(Ok(HungUp::OnHook)),
+            // The command may have been lost on its way; if it is unheeded again, it is this modem's way.
+            (State::Greeted { .. }, Verdict::Ok) if !self.greeted => {
+                self.greeted = true;
+                self.ask(now, true);
+            }
+            (State::Greeted { .. }, Verdict::Ok) => self.end(Ok(HungUp::OnHook)),
             // Something else stood in the modem's command line before ours; that is gone now.
             (State::Asked { again: true, .. }, Verdict::Error) => self.ask(now, false),
-            (State::Asked { again: false, .. }, Verdict::Error) => self.try_escape(now),
+            (State::Asked { again: false, .. } | State::Greeted { .. }, Verdict::Error) => {
+                self.try_escape(now)
+            }
             (
                 State::Start
                 | State::DtrLow { .. }
@@ -284,7 +306,8 @@ impl HangUp {
             }
             // In command mode already, `+++` brings no answer and the command does.
             State::Escaped { .. } => self.clear_line(now),
-            State::Asked { .. } => self.try_escape(now),
+            State::Asked { .. } => self.greet(now),
+            State::Greeted { .. } => self.try_escape(now),
             State::Start | State::Ended => {}
         }
     }
@@ -301,6 +324,12 @@ impl HangUp {
         self.outputs.push_back(Output::Transmit(Transmit::plain(command)));
         self.verdict = None;
         self.state = State::Asked { again, until: now + ASK_WAIT };
+    }
+
+    fn greet(&mut self, now: Instant) {
+        self.outputs.push_back(Output::Transmit(Transmit::plain(b"AT\r")));
+        self.verdict = None;
+        self.state = State::Greeted { until: now + GREET_WAIT };
     }
 
     fn try_escape(&mut self, now: Instant) {
@@ -359,7 +388,8 @@ impl Machine for HangUp {
             | State::Pause { .. }
             | State::Guard { .. }
             | State::Escaped { .. }
-            | State::Asked { .. } => self.end(Ok(HungUp::LineGone)),
+            | State::Asked { .. }
+            | State::Greeted { .. } => self.end(Ok(HungUp::LineGone)),
         }
     }
 
@@ -393,6 +423,8 @@ pub(super) const QUIET: Duration = Duration::from_millis(250);
 const ESCAPE_WAIT: Duration = Duration::from_secs(1);
 /// How long the modem may take to disconnect and say OK; V.42 modems tell the other side first.
 const ASK_WAIT: Duration = Duration::from_secs(3);
+/// How long it may take to say OK to AT.
+const GREET_WAIT: Duration = Duration::from_secs(1);
 /// How often the escape sequence is tried.
 const TRIES_MAX: u32 = 3;
 

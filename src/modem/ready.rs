@@ -41,6 +41,7 @@ pub struct Ready {
     /// An old call has been looked for already.
     freed: bool,
     refused: Vec<String>,
+    rang: bool,
     setup_until: Option<Instant>,
     outputs: VecDeque<Output<ReadyEvent, Result<Awake, ReadyError>>>,
 }
@@ -66,6 +67,8 @@ pub struct Awake {
     pub numeric: bool,
     /// The port's rate now, in bit/s, where known.
     pub speed: Option<u32>,
+    /// A call was coming in while the modem was set up.
+    pub rang: bool,
 }
 
 /// Why there is no modem to speak to.
@@ -183,6 +186,7 @@ impl Ready {
             garbled: None,
             freed: false,
             refused: Vec::new(),
+            rang: false,
             setup_until: None,
             outputs: VecDeque::new(),
         }
@@ -316,7 +320,7 @@ impl Ready {
             self.tell(ReadyEvent::Note(format!("the modem passes over {refused}")));
         }
         let numeric = self.numeric.unwrap_or(false);
-        self.end(Ok(Awake { numeric, speed: self.speed }));
+        self.end(Ok(Awake { numeric, speed: self.speed, rang: self.rang }));
     }
 
     fn gap(&mut self, now: Instant, next: usize, gap: Duration) {
@@ -327,6 +331,7 @@ impl Ready {
         if heard.response == Response::Ok {
             self.numeric = Some(heard.numeric);
         }
+        self.rang |= heard.response == Response::Ring;
         match self.state {
             State::Wake { tries, until, quiet } => {
                 let quiet = self.hear_awake(now, heard, quiet);

@@ -107,6 +107,7 @@ fn how_ended(error: &DialError) -> HowEnded {
         DialError::Delayed { .. } => HowEnded::Delayed,
         DialError::Blacklisted => HowEnded::Blacklisted,
         DialError::NotReady(_)
+        | DialError::CallComingIn
         | DialError::Refused { .. }
         | DialError::Rejected { .. }
         | DialError::NoService { .. }
@@ -143,7 +144,7 @@ fn dial_failure(number: &str, error: &DialError, link: &Link) -> Failure {
         DialError::NotReady(error) => not_ready(error),
         DialError::Rejected { .. } => Ending::Rejected,
         DialError::NoService { .. } => Ending::NoDialtone,
-        DialError::Busy => Ending::Busy,
+        DialError::Busy | DialError::CallComingIn => Ending::Busy,
         DialError::NoAnswer | DialError::TimedOut { .. } => Ending::NoAnswer,
         DialError::NoCarrier => Ending::NoCarrier,
         DialError::NoDialtone => Ending::NoDialtone,
@@ -192,7 +193,7 @@ pub(super) fn set_up(link: &Link, modem_use: &ModemUse) -> SetUp {
 /// a network explains (`AT+CEER`, 3GPP TS 27.007 §6.10).
 async fn cause(link: &mut Link, profile: &Profile, error: &DialError) -> Option<String> {
     match error {
-        DialError::NotReady(_) | DialError::PortGone => return None,
+        DialError::NotReady(_) | DialError::CallComingIn | DialError::PortGone => return None,
         DialError::Refused { .. }
         | DialError::Busy
         | DialError::NoAnswer

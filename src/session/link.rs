@@ -521,6 +521,7 @@ enum Moved {
 ///
 /// The words may stand in a mail, so they count only at the very end of what arrived, on a line of
 /// their own, with silence behind them (V.250, 6.3.2: the result code that follows loss of carrier).
+/// Some modems leave out the CR LF that goes before it (5.7.1); then the host's last line ends there.
 #[derive(Debug, Default)]
 struct NoCarrierText {
     tail: Vec<u8>,
@@ -549,7 +550,7 @@ async fn sleep_until(at: Instant) {
     tokio::time::sleep_until(at.into()).await;
 }
 
-const NO_CARRIER: &[u8] = b"\r\nNO CARRIER\r\n";
+const NO_CARRIER: &[u8] = b"\nNO CARRIER\r\n";
 /// Silence behind `NO CARRIER` before it is believed.
 const NO_CARRIER_QUIET: Duration = Duration::from_millis(1_500);
 /// The same once the host was told to hang up.

@@ -3,7 +3,7 @@
 
 #![allow(dead_code)] // each test binary uses its part
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -161,6 +161,58 @@ impl Home {
     }
 }
 
+/// A user of this system, removed when dropped.
+pub struct User {
+    pub name: String,
+    mailbox: PathBuf,
+}
+
+impl User {
+    /// Makes a user with this login shell and mailbox; `None`, said loudly, where that cannot be.
+    pub fn new(suffix: &str, shell: &str, mailbox: &[u8]) -> Option<Self> {
+        if !nix::unistd::geteuid().is_root() {
+            missing("/bin/login can only be tried as root");
+            return None;
+        }
+        if !["useradd", "chpasswd", "userdel"].iter().all(|tool| have(tool)) || !have("login") {
+            return None;
+        }
+        let name = format!("mc{}{suffix}", std::process::id() % 100_000);
+        let made = Command::new("useradd").args(["-m", "-s", shell, &name]).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let user = Self { mailbox: PathBuf::from("/var/mail").join(&name), name };
+        let mut chpasswd = Command::new("chpasswd").stdin(Stdio::piped()).spawn().unwrap();
+        writeln!(chpasswd.stdin.take().unwrap(), "{}:{PASSWORD}", user.name).unwrap();
+        assert!(chpasswd.wait().unwrap().success());
+        std::fs::write(&user.mailbox, mailbox).unwrap();
+        let ids = nix::unistd::User::from_name(&user.name).unwrap().unwrap();
+        nix::unistd::chown(&user.mailbox, Some(ids.uid), Some(ids.gid)).unwrap();
+        Some(user)
+    }
+
+    pub fn append(&self, bytes: &[u8]) {
+        std::fs::OpenOptions::new().append(true).open(&self.mailbox).unwrap().write_all(bytes).unwrap();
+    }
+
+    /// A home that dials `sim` as this user and takes the mailbox from the host's `$MAIL`.
+    pub fn home(&self, sim: &Sim, more: &str) -> Home {
+        Home::with_line(
+            &format!("kind = \"serial\"\ndevice = {:?}\nspeed = 57600\n", sim.device.display().to_string()),
+            &format!(
+                "phone = \"555 1212\"\nuser = {:?}\npassword = {{ env = \"TEST_PASSWORD\" }}\n{more}",
+                self.name
+            ),
+        )
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        let _ = Command::new("userdel").args(["-r", "-f", &self.name]).output();
+        let _ = std::fs::remove_file(&self.mailbox);
+    }
+}
+
 /// How a run ended.
 pub struct Ran {
     pub code: i32,
@@ -254,6 +306,16 @@ pub fn have(program: &str) -> bool {
     found
 }
 
+/// Where `tests/run` has put a package from PyPI; a missing one fails in CI.
+pub fn have_python(package: &str) -> Option<PathBuf> {
+    let folders = Path::new(program()).ancestors().map(|folder| folder.join("peers/python"));
+    let found = folders.into_iter().find(|folder| folder.join(package).is_dir());
+    if found.is_none() {
+        missing(&format!("{package} from PyPI is not in target/peers/python; tests/run puts it there"));
+    }
+    found.filter(|_| have("python3"))
+}
+
 /// A peer that cannot be had: fails in CI, is said elsewhere.
 pub fn missing(why: &str) {
     assert!(std::env::var_os("CI").is_none(), "in CI this peer must be there: {why}");
@@ -263,11 +325,10 @@ pub fn missing(why: &str) {
 /// Says that a test did not run.
 pub fn skipped(why: &str) {
     println!("SKIPPED: {why}");
-    if let Some(file) = std::env::var_os("MAILCALL_SKIPS") {
-        use std::io::Write;
-        if let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(file) {
-            let _ = writeln!(file, "SKIPPED: {why}");
-        }
+    if let Some(file) = std::env::var_os("MAILCALL_SKIPS")
+        && let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(file)
+    {
+        let _ = writeln!(file, "SKIPPED: {why}");
     }
 }
 
@@ -278,6 +339,16 @@ pub fn at_once<C: Send>(cases: impl IntoIterator<Item = C>, run: impl Fn(C) + Sy
             scope.spawn(|| run(case));
         }
     });
+}
+
+/// Reads what a running program says until `text` has come.
+pub fn read_until(said: &mut impl Read, text: &str) {
+    let mut heard = Vec::new();
+    while !String::from_utf8_lossy(&heard).contains(text) {
+        let mut byte = [0];
+        assert_eq!(said.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&heard));
+        heard.push(byte[0]);
+    }
 }
 
 /// Waits for another process, which has no virtual time.

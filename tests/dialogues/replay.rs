@@ -8,7 +8,7 @@ use mailcall::modem::dial::DIAL_OVERHEAD_MAX;
 use mailcall::modem::hangup::HANG_UP_MAX;
 use mailcall::modem::ready::{READY_MAX, ReadyEvent, setup_commands};
 use mailcall::modem::{
-    Ask, ConnectInfo, Dial, DialError, DialEvent, HangUp, HangUpEvent, HungUp, ReadyError, Said,
+    Ask, ConnectInfo, Dial, DialError, DialEvent, DialRules, HangUp, HangUpEvent, HungUp, ReadyError, Said,
 };
 use mailcall::sim::converse::{Conversation, Peer, PeerStep, converse};
 use mailcall::sim::wire::LineQuality;
@@ -31,10 +31,13 @@ pub fn replay(dialogue: &Dialogue, pace: Pace) -> Result<(), String> {
     let mut wrong = Vec::new();
     let ended = match &dialogue.task {
         Task::Dial(number, wait) => {
-            let mut dial = Dial::new(dialogue.profile.clone(), &dialogue.set_up, number, *wait)
-                .map_err(|bad| format!("{}: {bad}", dialogue.name))?;
-            let mut setup: Vec<String> = dial.plan().into_iter().map(|(line, _)| line).collect();
-            setup.pop(); // the last one dials
+            let mut dial =
+                Dial::new(dialogue.profile.clone(), &dialogue.set_up, &DialRules::default(), number, *wait)
+                    .map_err(|bad| format!("{}: {bad}", dialogue.name))?;
+            // The first wakes the modem, the last one dials.
+            let mut setup: Vec<String> =
+                dial.plan().into_iter().skip(1).map(|planned| planned.command).collect();
+            setup.pop();
             let player = Player::new(dialogue, setup, pace);
             let ended = play(&mut dial, player, *wait + DIAL_OVERHEAD_MAX);
             ended.map(dialled, dial_event)
@@ -162,7 +165,8 @@ impl Ended {
         let hang_up = format!("AT{}\r", dialogue.profile.hangup);
         if matches!(dialogue.task, Task::Dial(..))
             && reached.is_some()
-            && !self.sent.ends_with(hang_up.as_bytes())
+            // A modem that does not answer it is asked with AT whether it is there.
+            && !self.sent.strip_suffix(b"AT\r").unwrap_or(&self.sent).ends_with(hang_up.as_bytes())
         {
             wrong.push("the last command was not the one to hang up".to_owned());
         }
@@ -207,6 +211,7 @@ fn dialled(outcome: &Result<ConnectInfo, DialError>) -> String {
         Err(DialError::Blacklisted) => "failed blacklisted".to_owned(),
         Err(DialError::TimedOut { .. }) => "failed timed-out".to_owned(),
         Err(DialError::PortGone) => "failed port-gone".to_owned(),
+        Err(DialError::CallComingIn) => "failed call-coming-in".to_owned(),
     }
 }
 

@@ -19,6 +19,9 @@ pub enum DialError {
         /// What the modem said to it.
         reply: String,
     },
+    /// The modem does not dial because somebody calls us.
+    #[error("a call is coming in on this line: dial when it has stopped ringing")]
+    CallComingIn,
     /// The line is busy.
     #[error("the number is busy")]
     Busy,

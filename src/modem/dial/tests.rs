@@ -85,21 +85,7 @@ fn a_connection_is_handed_over_with_what_was_told_about_it() {
     assert!(call.elapsed < Duration::from_secs(5), "{:?}", call.elapsed);
     assert_eq!(
         modem.commands,
-        [
-            "",
-            "Z",
-            "Q0V1",
-            "E0",
-            "&C1",
-            "&D2",
-            "S0=0",
-            "S7=55",
-            "X4W2",
-            "+IFC=2,2",
-            "+ES=3,0,2",
-            "+DS=3",
-            "DT5551212"
-        ]
+        ["", "Z", "Q0V1", "E0", "&C1", "&D2", "S0=0", "S7=55", "X4W2", "+IFC=2,2", "+ES=3,0,2", "DT5551212"]
     );
     let info = info(call);
     assert_eq!(info.text, "CONNECT 57600");
@@ -251,11 +237,11 @@ fn a_flood_of_results_is_bounded_in_time_and_in_events() {
 #[test]
 fn options_refused_are_noted_in_one_line_and_passed_over() {
     let answers: Vec<(&str, &[u8])> =
-        vec![("X4W2", b"\r\nERROR\r\n"), ("+DS", b"\r\n+CME ERROR: 4\r\n"), ("&C1", b"")];
+        vec![("X4W2", b"\r\nERROR\r\n"), ("+ES", b"\r\n+CME ERROR: 4\r\n"), ("&C1", b"")];
     let call = dial(&mut Scripted { answers, ..Scripted::dialling(b"\r\nCONNECT\r\n") });
     for note in [
         "the modem does not answer to AT&C1",
-        "the modem passes over ATX4W2 (results: \"ERROR\"), AT+DS=3 (compression: \"+CME ERROR: 4\")",
+        "the modem passes over ATX4W2 (results: \"ERROR\"), AT+ES=3,0,2 (error_correction: \"+CME ERROR: 4\")",
     ] {
         assert!(
             call.events.contains(&DialEvent::Ready(ReadyEvent::Note(note.into()))),
@@ -464,4 +450,13 @@ fn the_plan_is_what_is_sent() {
     converse(&mut machine, &mut modem, LineQuality::PERFECT, 1, LONG);
     let sent: Vec<String> = modem.commands.iter().map(|command| format!("AT{command}")).collect();
     assert_eq!(planned, sent);
+}
+
+#[test]
+fn an_error_to_the_number_while_it_rings_here_is_a_call_coming_in() {
+    let answers: Vec<(&str, &[u8])> = vec![("E0", b"\r\nOK\r\n\r\nRING\r\n"), ("DT", b"\r\nERROR\r\n")];
+    let call = dial(&mut Scripted { answers, ..Scripted::new() });
+    assert_eq!(error(&call), DialError::CallComingIn);
+    let call = dial(&mut Scripted { answers: vec![("DT", b"\r\nERROR\r\n")], ..Scripted::new() });
+    assert!(matches!(error(&call), DialError::Refused { .. }));
 }

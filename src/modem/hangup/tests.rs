@@ -146,6 +146,16 @@ fn a_modem_that_should_be_on_hook_is_made_sure_of_quickly_or_hung_up() {
 }
 
 #[test]
+fn a_modem_that_says_nothing_to_the_command_while_on_hook_is_known_by_its_ok_to_at() {
+    let mut modem = Scripted { answers: vec![("H0", b"")], ..Scripted::new() };
+    let mut machine = HangUp::make_sure(&generic());
+    let ended = converse(&mut machine, &mut modem, LineQuality::PERFECT, 1, Duration::from_secs(60));
+    assert_eq!(ended.outcome, Some(Ok(HungUp::OnHook)));
+    assert_eq!(ended.sent, b"ATH0\rAT\rATH0\rAT\r", "the first could have been lost");
+    assert!(ended.elapsed < ms(8_000), "{:?}", ended.elapsed);
+}
+
+#[test]
 fn carrier_lost_while_dtr_is_low_raises_it_again() {
     let mut machine = HangUp::new(&generic(), true);
     let now = epoch();

@@ -146,14 +146,14 @@ fn a_lines_choices_pick_the_settings_and_compression_needs_correction() {
     let texts = |choices: &Choices| -> Vec<String> {
         generic.chosen(choices).into_iter().map(|(_, setting)| setting.text).collect()
     };
-    assert_eq!(texts(&Choices::default()), ["X4W2", "+IFC=2,2", "+ES=3,0,2", "+DS=3"]);
+    assert_eq!(texts(&Choices::default()), ["X4W2", "+IFC=2,2", "+ES=3,0,2"]);
     let choices = Choices {
         flow: FlowChoice::None,
         speaker: Some(SpeakerChoice::Off),
         error_correction: Some(false),
         ..Choices::default()
     };
-    assert_eq!(texts(&choices), ["X4W2", "+IFC=0,0", "+ES=1", "+DS=0", "M0"]);
+    assert_eq!(texts(&choices), ["X4W2", "+IFC=0,0", "+ES=1", "M0"]);
 }
 
 /// Every way in which a line's configuration can choose.
@@ -435,5 +435,19 @@ fn what_a_modem_says_of_itself_suggests_its_own_profile_and_no_other() {
         let lines: Vec<String> = lines.iter().map(|&line| line.to_owned()).collect();
         let said = [Said { command: "ATI".to_owned(), lines: lines.clone(), ok: true }];
         assert_eq!(suggest(&said, &profiles), expected.into_iter().collect::<Vec<_>>(), "{lines:?}");
+    }
+}
+
+#[test]
+fn nothing_that_every_modem_may_get_dials_or_answers_on_one_that_skips_the_plus() {
+    let generic = Profile::builtin("generic").expect("built in");
+    let setup = crate::modem::ready::setup_commands(&generic, &Choices::default(), Duration::from_secs(60));
+    let asked =
+        generic.identify.iter().chain(&generic.signal).chain(&generic.statistics).chain(&generic.cause);
+    for text in setup.into_iter().map(|command| command.text).chain(asked.cloned()) {
+        for extended in text.split(';').filter_map(|command| command.split_once('+')) {
+            // Whatever comes first: D dials, A answers; behind either, nothing is a command of its own.
+            assert!(!extended.1.contains(['D', 'A']), "{text}");
+        }
     }
 }

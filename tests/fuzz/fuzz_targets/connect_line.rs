@@ -10,7 +10,7 @@ fuzz_target!(|data: &[u8]| {
     let [at, rest @ ..] = data else { return };
     let text = String::from_utf8_lossy(rest);
     for meaning in [ConnectRate::Carrier, ConnectRate::Port, ConnectRate::Either] {
-        let info = ConnectInfo::read(&text).settle(meaning, Some(57_600));
+        let info = ConnectInfo::read(&text).settle(meaning, Some(57_600), None);
         assert!(text.is_empty() || !info.sentence().is_empty());
     }
     let codes = ResultCodes::from([(13, "CONNECT 9600/ARQ".to_owned()), (11, "RINGING".to_owned())]);

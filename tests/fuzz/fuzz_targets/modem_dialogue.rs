@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use mailcall::modem::dial::DIAL_OVERHEAD_MAX;
 use mailcall::modem::hangup::HANG_UP_MAX;
 use mailcall::modem::ready::READY_MAX;
-use mailcall::modem::{Ask, Dial, HangUp, Profile, SetUp};
+use mailcall::modem::{Ask, Dial, DialRules, HangUp, Profile, SetUp};
 use mailcall_fuzz::{arrivals, drive};
 
 fuzz_target!(|data: &[u8]| {
@@ -24,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
     match options >> 2 & 3 {
         0 | 1 => {
             let wait = Duration::from_secs(20);
-            let mut dial = Dial::new(profile.clone(), &set_up, "5551212", wait).expect("a sound number");
+            let mut dial = Dial::new(profile.clone(), &set_up, &DialRules::default(), "5551212", wait).expect("a sound number");
             drive(&mut dial, &arrivals, DIAL_OVERHEAD_MAX + wait);
         }
         2 => {
