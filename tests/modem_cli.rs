@@ -182,3 +182,76 @@ fn list_needs_no_modem_and_no_configuration() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(!ran.out.is_empty());
 }
+
+/// A home whose line keeps its lock files in a folder of the test's own.
+fn locking_home(sim: &Sim, locks: &std::path::Path, modem: &str) -> Home {
+    Home::with_line(
+        &format!(
+            "kind = \"serial\"\ndevice = {:?}\nmodem = {modem:?}\nlock_dir = {:?}\n",
+            device(sim),
+            locks.display().to_string()
+        ),
+        "phone = \"5551212\"\nuser = \"mary\"\npassword = { env = \"TEST_PASSWORD\" }\n",
+    )
+}
+
+#[test]
+fn behind_a_kill_9_the_lock_is_taken_over_the_old_call_hung_up_and_the_mail_fetched() {
+    let sim = Sim::start(&["--ring", "0", "--user", "mary", "--password", PASSWORD, "--bps", "38400"]);
+    let locks = tempfile::tempdir().unwrap();
+    let home = locking_home(&sim, locks.path(), "generic");
+    let mut child = home.command(&["fetch"]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    read_until(child.stderr.as_mut().unwrap(), " bytes\n");
+    let pid = child.id();
+    // Somebody else gets no hold of the port meanwhile, and is told who has it.
+    let other = home.run(&["modem", "info"]);
+    assert_eq!(other.code, 75, "{}", other.err);
+    assert!(other.err.contains(&format!("pid {pid}")), "{}", other.err);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left: Vec<_> = std::fs::read_dir(locks.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(std::fs::read_to_string(&left[0]).unwrap(), format!("{pid:10}\n"));
+    let next = home.run(&["fetch"]);
+    assert_eq!(next.code, 0, "{}", next.err);
+    assert!(next.err.contains("took over the stale lock"), "{}", next.err);
+    assert!(next.err.contains("hanging it up first"), "{}", next.err);
+    assert_eq!(home.mail(), messages(&sample()));
+    sim.on_hook_after(2);
+    assert_eq!(std::fs::read_dir(locks.path()).unwrap().count(), 0, "the lock is gone with the program");
+}
+
+#[test]
+fn what_was_agreed_on_and_what_the_modem_says_afterwards_stand_in_the_report() {
+    let text = "CONNECT 115200/V34/LAPM/V42BIS/28800:TX/33600:RX";
+    let sim = Sim::start(&["--ring", "0", "--user", "mary", "--password", PASSWORD, "--connect-text", text]);
+    let locks = tempfile::tempdir().unwrap();
+    let home = locking_home(&sim, locks.path(), "usr-courier");
+    let ran = home.fetch();
+    ran.ended(0, "done");
+    assert_eq!(ran.json("connect"), text);
+    let connection = ran.json("connection");
+    for (key, value) in [("rate_down", 33_600), ("rate_up", 28_800), ("port_rate", 115_200)] {
+        assert_eq!(connection[key], value, "{key}");
+    }
+    for (key, value) in [("modulation", "V34"), ("error_correction", "LAPM"), ("compression", "V42BIS")] {
+        assert_eq!(connection[key], value, "{key}");
+    }
+    assert_eq!(ran.json("statistics")[0]["command"], "ATI6");
+    assert!(ran.err.contains("33600 bit/s down, 28800 up"), "{}", ran.err);
+}
+
+#[test]
+fn the_place_of_the_lines_is_not_the_satellites() {
+    let home = bare_home();
+    home.configure(
+        "[location]\ncountry = \"49\"\narea = \"30\"\noutside_line = \"0,\"\n\
+         [line.wall]\nkind = \"serial\"\ndevice = \"/dev/ttyS8\"\n\
+         [line.sky]\nkind = \"serial\"\ndevice = \"/dev/ttyS9\"\nmodem = \"iridium\"\n",
+    );
+    for (line, dialled) in [("wall", "ATDT0,12345"), ("sky", "ATDT00493012345")] {
+        let ran = home.run(&["modem", "dial", "+49 30 12345", line, "--dry-run"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(ran.out.contains(&format!("{dialled} ")), "{line}: {}", ran.out);
+    }
+}

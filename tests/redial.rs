@@ -202,12 +202,13 @@ fn a_dry_run_tells_all_that_would_be_sent_and_touches_nothing() {
     ATZ                      answered within 5 s, not needed
     ATQ0V1                   answered within 3 s
     ATE0                     answered within 3 s, not needed
-    ATX4                     answered within 3 s, not needed
-    ATW2                     answered within 3 s, not needed
     AT&C1                    answered within 3 s, not needed
     AT&D2                    answered within 3 s, not needed
     ATS0=0                   answered within 3 s, not needed
     ATS7=85                  answered within 3 s, not needed
+    ATX4W2                   answered within 3 s, not needed
+    AT+IFC=2,2               answered within 3 s, not needed
+    AT+ES=3,0,2              answered within 3 s, not needed
 ";
     let expected = format!(
         "home: at most 12 dials and 3 connections; 180 s after busy, 300 s after other failures

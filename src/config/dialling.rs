@@ -118,7 +118,8 @@ pub(super) fn check_rules(
         check_prefix(prefix.get_ref())
             .map_err(|_| place.wrong(prefix.span(), what_a_prefix_is(prefix.get_ref())))?;
     }
-    let here = line.location.is_none_or(|location| *location.get_ref());
+    let usual = modem.is_none_or(|profile| profile.location);
+    let here = line.location.map_or(usual, |location| *location.get_ref());
     Ok(DialRules {
         location: location.filter(|_| here).cloned(),
         prefix: line.prefix.map(|prefix| prefix.get_ref().clone()).unwrap_or_default(),

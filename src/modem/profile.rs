@@ -57,6 +57,9 @@ pub struct Profile {
     pub dtr_hangs_up: bool,
     /// What a `+` in a number becomes where no `[location]` says it.
     pub international: String,
+    /// Whether `[location]` tells what is dialled: false for a network of its own, which is the same
+    /// everywhere (GSM, satellite, an address).
+    pub location: bool,
     /// A call of this kind reaches no person's telephone (a data bearer, a network address).
     pub data_bearer: bool,
     /// Which rate the number behind CONNECT is.

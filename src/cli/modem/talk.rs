@@ -150,6 +150,7 @@ pub(super) fn dial(global: &Global, args: &DialArgs) -> Result<Ending, Failure> 
         return dry_run(global, &chosen, &args.number);
     }
     let dials = Dials::new(&global.state_dir()?);
+    let mut heard = Vec::new();
     let display = Display::new(global, &chosen.name);
     let (went, report) = in_runtime(global, async |signals, transcript| {
         let mut watch = |progress| display.show(progress);
@@ -159,6 +160,10 @@ pub(super) fn dial(global: &Global, args: &DialArgs) -> Result<Ending, Failure> 
             &mut watch,
             async || signals.next().await,
             |bytes| {
+                heard.extend_from_slice(bytes);
+                if global.json {
+                    return; // it stands in the object
+                }
                 // Standard output is the host's; a terminal is not to be steered by it.
                 let text = crate::mailbox::display::safe_text(&String::from_utf8_lossy(bytes));
                 let _ = std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());
@@ -173,7 +178,8 @@ pub(super) fn dial(global: &Global, args: &DialArgs) -> Result<Ending, Failure> 
     if let Some(connect) = &report.connect {
         if global.json {
             let object = serde_json::json!({
-                "port": chosen.name, "connection": connect, "statistics": report.statistics
+                "port": chosen.name, "connection": connect, "statistics": report.statistics,
+                "heard": String::from_utf8_lossy(&heard)
             });
             println!("{object}");
         } else {
