@@ -12,7 +12,10 @@ use toml::Spanned;
 
 use crate::modem::{self, Profile};
 
+mod calling;
 mod password;
+pub use calling::Calling;
+use calling::{AnswerToml, DialBackToml};
 pub use password::PasswordSource;
 
 /// The whole configuration file.
@@ -70,8 +73,10 @@ pub enum Flow {
 pub struct AccountConfig {
     /// Names of lines, tried in order until one is free.
     pub lines: Vec<String>,
-    /// Numbers, tried in order. Empty on a line without a modem.
+    /// Numbers, tried in order. Empty on a line without a modem, and where only the host calls.
     pub phones: Vec<String>,
+    /// Who calls whom.
+    pub calling: Calling,
     /// Login name; `None` for a line that is at a shell already.
     pub user: Option<String>,
     /// Where the password comes from; asked for when absent.
@@ -239,6 +244,8 @@ struct LineToml {
 struct AccountToml {
     line: Spanned<OneOrMore>,
     phone: Option<Spanned<OneOrMore>>,
+    dial_back: Option<Spanned<DialBackToml>>,
+    answer: Option<Spanned<AnswerToml>>,
     user: Option<Spanned<String>>,
     password: Option<Spanned<PasswordSource>>,
     mailbox: Option<Spanned<String>>,
@@ -376,15 +383,17 @@ fn check_account(
         return Err(place.wrong(raw.line.span(), "`line` is an empty list; name a line".to_owned()));
     }
     let phones = raw.phone.as_ref().map(|phone| phone.get_ref().list()).unwrap_or_default();
+    let calling = check_calling(raw, &names, lines, place)?;
+    let dials = !matches!(calling, Calling::HostCalls { .. });
     for line in &names {
         let Some(known) = lines.get(line) else {
             let message = format!("account {name:?} uses line {line:?}, but there is no [line.{line}]");
             return Err(place.wrong(raw.line.span(), message));
         };
-        if known.modem.is_some() && phones.is_empty() {
+        if known.modem.is_some() && dials && phones.is_empty() {
             let message = format!(
                 "account {name:?} dials through line {line:?} but has no number: add phone = \"...\", \
-                 or modem = \"none\" to the line if it is connected already"
+                 or answer = true if the host calls, or modem = \"none\" to the line if it is connected already"
             );
             return Err(place.wrong(raw.line.span(), message));
         }
@@ -418,12 +427,53 @@ fn check_account(
     Ok(AccountConfig {
         lines: names,
         phones,
+        calling,
         user: raw.user.as_ref().map(|user| user.get_ref().clone()),
         password: raw.password.as_ref().map(|source| source.get_ref().clone()),
         mailbox: raw.mailbox.as_ref().map(|path| path.get_ref().clone()),
         deliver: raw.deliver.as_ref().map(|deliver| check_deliver(deliver, place)).transpose()?,
         transfer: raw.transfer,
     })
+}
+
+/// Who calls whom. Only on a modem can the host call.
+fn check_calling(
+    raw: &AccountToml,
+    names: &[String],
+    lines: &BTreeMap<String, LineConfig>,
+    place: &Place<'_>,
+) -> Result<Calling, ConfigError> {
+    let refused = |span: Range<usize>| move |message: String| place.wrong(span, message);
+    let back = match &raw.dial_back {
+        Some(given) => {
+            given.get_ref().check().map_err(refused(given.span()))?.zip(Some((given.span(), "dial_back")))
+        }
+        None => None,
+    };
+    let answer = match &raw.answer {
+        Some(given) => {
+            given.get_ref().check().map_err(refused(given.span()))?.zip(Some((given.span(), "answer")))
+        }
+        None => None,
+    };
+    if let (Some(_), Some((_, (span, _)))) = (&back, &answer) {
+        return Err(place.wrong(
+            span.clone(),
+            "`answer` waits for a call that nobody asked for, `dial_back` asks for one: keep one of the two"
+                .to_owned(),
+        ));
+    }
+    if let (Some(phone), Some(_)) = (&raw.phone, &answer) {
+        let message = "`answer` waits for the host's call and dials nothing: remove `phone`, or `answer`";
+        return Err(place.wrong(phone.span(), message.to_owned()));
+    }
+    let Some((calling, (span, key))) = back.or(answer) else { return Ok(Calling::WeCall) };
+    let connected = names.iter().find(|name| lines.get(*name).is_some_and(|line| line.modem.is_none()));
+    if let Some(line) = connected {
+        let message = format!("`{key}` needs a modem that the host can call, and line {line:?} has none");
+        return Err(place.wrong(span, message));
+    }
+    Ok(calling)
 }
 
 fn check_deliver(deliver: &Spanned<DeliverToml>, place: &Place<'_>) -> Result<Deliver, ConfigError> {
@@ -465,6 +515,8 @@ const SPEED_DEFAULT: u32 = 57_600;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const GOOD: &str = r#"
@@ -570,6 +622,43 @@ transfer = "text"
             let message = refused(&GOOD.replace(good, bad));
             assert!(message.contains(says) && !message.contains("struct"), "{message}");
         }
+    }
+
+    #[test]
+    fn an_account_says_who_calls_whom() {
+        let with = |keys: &str| GOOD.replace("keep = true", keys);
+        let calling = |text: &str| {
+            Config::parse(text, Path::new("config.toml")).unwrap().account("home").unwrap().calling.clone()
+        };
+        let seconds = Duration::from_secs;
+        assert_eq!(calling(&with("dial_back = false\nanswer = false")), Calling::WeCall);
+        let back = |wait, user: Option<&str>, rings| Calling::HostCallsBack {
+            wait: seconds(wait),
+            user: user.map(str::to_owned),
+            rings,
+        };
+        assert_eq!(calling(&with("dial_back = true")), back(180, None, 1));
+        let table = "dial_back = { wait = 60, user = \"cbmary\", rings = 2 }";
+        assert_eq!(calling(&with(table)), back(60, Some("cbmary"), 2));
+        let answered = with("answer = { by_modem = true }").replace("phone = \"+1 555 1212\"\n", "\n");
+        let host_calls = Calling::HostCalls { wait: seconds(600), rings: 1, by_modem: true };
+        assert_eq!(calling(&answered), host_calls);
+        for (keys, line, says) in [
+            ("dial_back = { wait = 9 }", 20, "from 10 to 3600"),
+            ("dial_back = { wait = 4000 }", 20, "from 10 to 3600"),
+            ("dial_back = { rings = 0 }", 20, "from 1 to 20"),
+            ("dial_back = { user = \"\" }", 20, "`user`"),
+            ("dial_back = { waits = 60 }", 20, "true, or { wait"),
+            ("dial_back = \"yes\"", 20, "true, or { wait"),
+            ("answer = true", 15, "remove `phone`"),
+            ("dial_back = true\nanswer = true", 21, "one of the two"),
+        ] {
+            let message = refused(&with(keys));
+            assert!(message.starts_with(&format!("config.toml:{line}: ")), "{message}");
+            assert!(message.contains(says), "{message}");
+        }
+        let message = refused(&GOOD.replace("transfer = \"text\"", "answer = true"));
+        assert!(message.contains("needs a modem"), "{message}");
     }
 
     #[test]

@@ -346,12 +346,10 @@ impl Ready {
         match heard.response {
             // An ERROR is to what stood in the command line before our AT; the modem lives.
             Response::Ok | Response::Error => Some(now + QUIET),
+            // `ATOK`: its echo ends without CR.
+            Response::Echo if heard.glued() == Some(Response::Ok) => Some(now + QUIET),
             Response::Echo | Response::Ring | Response::CallerId | Response::NoCarrier => quiet,
             Response::Ringing | Response::Report(_) => quiet,
-            // `ATOK`: its echo ends without CR.
-            Response::Text if heard.glued() == Some(Response::Ok) && heard.text.starts_with("AT") => {
-                Some(now + QUIET)
-            }
             Response::Text => {
                 self.garbled.get_or_insert(heard.text);
                 None

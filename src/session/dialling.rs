@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::call::{CallPlan, CallReport};
 use super::link::{LineEnd, Link};
 use super::{Ending, Failure, Progress, Stage, Watch};
-use crate::modem::{Dial, DialError, DialEvent, HangUp, Profile, ReadyError, ReadyEvent, SetUp};
+use crate::modem::{ConnectInfo, Dial, DialError, DialEvent, HangUp, Profile, ReadyError, ReadyEvent, SetUp};
 
 /// Dials the account's numbers in turn until one connects.
 pub(super) async fn dial(
@@ -35,9 +35,7 @@ pub(super) async fn dial(
             .await?;
         match outcome {
             Ok(connect) => {
-                link.connected(connect.rate);
-                watch(Progress::Note(connect.text.clone()));
-                report.connect = Some(connect.text);
+                connected(connect, link, watch, report);
                 return Ok(());
             }
             Err(error) => last = dial_failure(number, &error, link),
@@ -49,8 +47,15 @@ pub(super) async fn dial(
     Err(last)
 }
 
+/// There is a carrier, whoever called.
+pub(super) fn connected(connect: ConnectInfo, link: &mut Link, watch: Watch<'_>, report: &mut CallReport) {
+    link.connected(connect.rate);
+    watch(Progress::Note(connect.text.clone()));
+    report.connect = Some(connect.text);
+}
+
 /// What happens on the way to a modem that is set up.
-fn tell_ready(watch: Watch<'_>, event: ReadyEvent) {
+pub(super) fn tell_ready(watch: Watch<'_>, event: ReadyEvent) {
     match event {
         ReadyEvent::Awake => {}
         ReadyEvent::HangingUpOldCall => {
@@ -63,11 +68,18 @@ fn tell_ready(watch: Watch<'_>, event: ReadyEvent) {
     }
 }
 
+/// The kind of end where there is no modem to speak to.
+pub(super) fn not_ready(error: &ReadyError) -> Ending {
+    match error {
+        ReadyError::Silent | ReadyError::Garbled { .. } => Ending::ModemSilent,
+        ReadyError::Refused { .. } => Ending::PeerMisbehaved,
+        ReadyError::PortGone => Ending::NoSuchPort,
+    }
+}
+
 fn dial_failure(number: &str, error: &DialError, link: &Link) -> Failure {
     let ending = match error {
-        DialError::NotReady(ReadyError::Silent | ReadyError::Garbled { .. }) => Ending::ModemSilent,
-        DialError::NotReady(ReadyError::Refused { .. }) => Ending::PeerMisbehaved,
-        DialError::NotReady(ReadyError::PortGone) => Ending::NoSuchPort,
+        DialError::NotReady(error) => not_ready(error),
         DialError::Rejected { .. } => Ending::Rejected,
         DialError::NoService { .. } => Ending::NoDialtone,
         DialError::Busy => Ending::Busy,

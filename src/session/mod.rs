@@ -2,11 +2,12 @@
 //! hangs up on every way out.
 //!
 //! [`link`] drives one machine over one line; [`transcript`] shows the dialogue; [`call`] strings
-//! the machines together from dialling to a shell and back to a modem on-hook (`dialling` is the
-//! part with the modem); [`fetch`] and [`list`]
-//! are what is done with the shell. [`ending`] names every way in which a call can end.
+//! the machines together from dialling to a shell and back to a modem on-hook (`calling` is
+//! how a call comes about, `dialling` the part with the modem); [`fetch`] and [`list`] are what is done
+//! with the shell. [`ending`] names every way in which a call can end.
 
 pub mod call;
+mod calling;
 mod dialling;
 pub mod ending;
 pub mod fetch;
