@@ -15,7 +15,7 @@ use crate::modem::{self, Profile};
 mod calling;
 mod password;
 pub use calling::Calling;
-use calling::{AnswerToml, DialBackToml};
+use calling::{AnswerToml, DialBackToml, check_calling};
 pub use password::PasswordSource;
 
 /// The whole configuration file.
@@ -436,46 +436,6 @@ fn check_account(
     })
 }
 
-/// Who calls whom. Only on a modem can the host call.
-fn check_calling(
-    raw: &AccountToml,
-    names: &[String],
-    lines: &BTreeMap<String, LineConfig>,
-    place: &Place<'_>,
-) -> Result<Calling, ConfigError> {
-    let refused = |span: Range<usize>| move |message: String| place.wrong(span, message);
-    let back = match &raw.dial_back {
-        Some(given) => {
-            given.get_ref().check().map_err(refused(given.span()))?.zip(Some((given.span(), "dial_back")))
-        }
-        None => None,
-    };
-    let answer = match &raw.answer {
-        Some(given) => {
-            given.get_ref().check().map_err(refused(given.span()))?.zip(Some((given.span(), "answer")))
-        }
-        None => None,
-    };
-    if let (Some(_), Some((_, (span, _)))) = (&back, &answer) {
-        return Err(place.wrong(
-            span.clone(),
-            "`answer` waits for a call that nobody asked for, `dial_back` asks for one: keep one of the two"
-                .to_owned(),
-        ));
-    }
-    if let (Some(phone), Some(_)) = (&raw.phone, &answer) {
-        let message = "`answer` waits for the host's call and dials nothing: remove `phone`, or `answer`";
-        return Err(place.wrong(phone.span(), message.to_owned()));
-    }
-    let Some((calling, (span, key))) = back.or(answer) else { return Ok(Calling::WeCall) };
-    let connected = names.iter().find(|name| lines.get(*name).is_some_and(|line| line.modem.is_none()));
-    if let Some(line) = connected {
-        let message = format!("`{key}` needs a modem that the host can call, and line {line:?} has none");
-        return Err(place.wrong(span, message));
-    }
-    Ok(calling)
-}
-
 fn check_deliver(deliver: &Spanned<DeliverToml>, place: &Place<'_>) -> Result<Deliver, ConfigError> {
     match deliver.get_ref() {
         DeliverToml { maildir: Some(path), mbox: None } if !path.is_empty() => {
@@ -515,8 +475,6 @@ const SPEED_DEFAULT: u32 = 57_600;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const GOOD: &str = r#"
@@ -622,43 +580,6 @@ transfer = "text"
             let message = refused(&GOOD.replace(good, bad));
             assert!(message.contains(says) && !message.contains("struct"), "{message}");
         }
-    }
-
-    #[test]
-    fn an_account_says_who_calls_whom() {
-        let with = |keys: &str| GOOD.replace("keep = true", keys);
-        let calling = |text: &str| {
-            Config::parse(text, Path::new("config.toml")).unwrap().account("home").unwrap().calling.clone()
-        };
-        let seconds = Duration::from_secs;
-        assert_eq!(calling(&with("dial_back = false\nanswer = false")), Calling::WeCall);
-        let back = |wait, user: Option<&str>, rings| Calling::HostCallsBack {
-            wait: seconds(wait),
-            user: user.map(str::to_owned),
-            rings,
-        };
-        assert_eq!(calling(&with("dial_back = true")), back(180, None, 1));
-        let table = "dial_back = { wait = 60, user = \"cbmary\", rings = 2 }";
-        assert_eq!(calling(&with(table)), back(60, Some("cbmary"), 2));
-        let answered = with("answer = { by_modem = true }").replace("phone = \"+1 555 1212\"\n", "\n");
-        let host_calls = Calling::HostCalls { wait: seconds(600), rings: 1, by_modem: true };
-        assert_eq!(calling(&answered), host_calls);
-        for (keys, line, says) in [
-            ("dial_back = { wait = 9 }", 20, "from 10 to 3600"),
-            ("dial_back = { wait = 4000 }", 20, "from 10 to 3600"),
-            ("dial_back = { rings = 0 }", 20, "from 1 to 20"),
-            ("dial_back = { user = \"\" }", 20, "`user`"),
-            ("dial_back = { waits = 60 }", 20, "true, or { wait"),
-            ("dial_back = \"yes\"", 20, "true, or { wait"),
-            ("answer = true", 15, "remove `phone`"),
-            ("dial_back = true\nanswer = true", 21, "one of the two"),
-        ] {
-            let message = refused(&with(keys));
-            assert!(message.starts_with(&format!("config.toml:{line}: ")), "{message}");
-            assert!(message.contains(says), "{message}");
-        }
-        let message = refused(&GOOD.replace("transfer = \"text\"", "answer = true"));
-        assert!(message.contains("needs a modem"), "{message}");
     }
 
     #[test]

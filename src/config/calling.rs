@@ -1,9 +1,12 @@
 //! Who calls whom: we call, or the host calls back, or the host calls by itself.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::{AccountToml, ConfigError, LineConfig, Place};
 use crate::modem::answer::{ANSWER_RINGS_MAX, ANSWER_WAIT_LIMIT};
 
 /// Who makes an account's call.
@@ -99,6 +102,46 @@ impl AnswerToml {
     }
 }
 
+/// Who calls whom. Only on a modem can the host call.
+pub(super) fn check_calling(
+    raw: &AccountToml,
+    names: &[String],
+    lines: &BTreeMap<String, LineConfig>,
+    place: &Place<'_>,
+) -> Result<Calling, ConfigError> {
+    let refused = |span: Range<usize>| move |message: String| place.wrong(span, message);
+    let back = match &raw.dial_back {
+        Some(given) => {
+            given.get_ref().check().map_err(refused(given.span()))?.zip(Some((given.span(), "dial_back")))
+        }
+        None => None,
+    };
+    let answer = match &raw.answer {
+        Some(given) => {
+            given.get_ref().check().map_err(refused(given.span()))?.zip(Some((given.span(), "answer")))
+        }
+        None => None,
+    };
+    if let (Some(_), Some((_, (span, _)))) = (&back, &answer) {
+        return Err(place.wrong(
+            span.clone(),
+            "`answer` waits for a call that nobody asked for, `dial_back` asks for one: keep one of the two"
+                .to_owned(),
+        ));
+    }
+    if let (Some(phone), Some(_)) = (&raw.phone, &answer) {
+        let message = "`answer` waits for the host's call and dials nothing: remove `phone`, or `answer`";
+        return Err(place.wrong(phone.span(), message.to_owned()));
+    }
+    let Some((calling, (span, key))) = back.or(answer) else { return Ok(Calling::WeCall) };
+    let connected = names.iter().find(|name| lines.get(*name).is_some_and(|line| line.modem.is_none()));
+    if let Some(line) = connected {
+        let message = format!("`{key}` needs a modem that the host can call, and line {line:?} has none");
+        return Err(place.wrong(span, message));
+    }
+    Ok(calling)
+}
+
 fn checked_wait(key: &str, seconds: u64, max: u64) -> Result<Duration, String> {
     if (WAIT_MIN..=max).contains(&seconds) {
         Ok(Duration::from_secs(seconds))
@@ -124,3 +167,63 @@ const DIAL_BACK_WAIT: u64 = 180;
 const DIAL_BACK_WAIT_MAX: u64 = 3_600;
 /// Seconds until the host calls by itself.
 const ANSWER_WAIT: u64 = 600;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Config;
+
+    const GOOD: &str = "[line.usr]\nkind = \"serial\"\ndevice = \"/dev/ttyUSB0\"\n\
+        [line.ssh]\nkind = \"exec\"\ncommand = [\"ssh\"]\n\
+        [account.home]\nline = \"usr\"\nphone = \"1\"\n";
+
+    fn calling(keys: &str) -> Calling {
+        let config = Config::parse(&format!("{GOOD}{keys}"), Path::new("config.toml")).unwrap();
+        config.account("home").unwrap().calling.clone()
+    }
+
+    fn refused(text: &str) -> String {
+        Config::parse(text, Path::new("config.toml")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_account_says_who_calls_whom() {
+        let seconds = Duration::from_secs;
+        assert_eq!(calling("dial_back = false\nanswer = false"), Calling::WeCall);
+        let back = |wait, user: Option<&str>, rings| Calling::HostCallsBack {
+            wait: seconds(wait),
+            user: user.map(str::to_owned),
+            rings,
+        };
+        assert_eq!(calling("dial_back = true"), back(180, None, 1));
+        let table = "dial_back = { wait = 60, user = \"cbmary\", rings = 2 }";
+        assert_eq!(calling(table), back(60, Some("cbmary"), 2));
+        let answered = GOOD.replace("phone = \"1\"", "answer = { by_modem = true }");
+        let config = Config::parse(&answered, Path::new("config.toml")).unwrap();
+        let host_calls = Calling::HostCalls { wait: seconds(600), rings: 1, by_modem: true };
+        assert_eq!(config.account("home").unwrap().calling, host_calls);
+    }
+
+    #[test]
+    fn what_no_call_could_keep_to_is_refused_with_its_line() {
+        for (keys, line, says) in [
+            ("dial_back = { wait = 9 }", 10, "from 10 to 3600"),
+            ("dial_back = { wait = 4000 }", 10, "from 10 to 3600"),
+            ("dial_back = { rings = 0 }", 10, "from 1 to 20"),
+            ("dial_back = { user = \"\" }", 10, "`user`"),
+            ("dial_back = { waits = 60 }", 10, "true, or { wait"),
+            ("dial_back = \"yes\"", 10, "true, or { wait"),
+            ("answer = { wait = 90000 }", 10, "from 10 to 86400"),
+            ("answer = true", 9, "remove `phone`"),
+            ("dial_back = true\nanswer = true", 11, "one of the two"),
+        ] {
+            let message = refused(&format!("{GOOD}{keys}"));
+            assert!(message.starts_with(&format!("config.toml:{line}: ")), "{message}");
+            assert!(message.contains(says), "{message}");
+        }
+        let message = refused(&format!("{GOOD}[account.work]\nline = \"ssh\"\nanswer = true"));
+        assert!(message.starts_with("config.toml:12: ") && message.contains("needs a modem"), "{message}");
+    }
+}
