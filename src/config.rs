@@ -12,9 +12,12 @@ use toml::Spanned;
 
 use crate::modem::{self, DialRules, Location, Profile, ProfileError, SpeakerChoice};
 
+mod calling;
 mod dialling;
 mod modems;
 mod password;
+pub use calling::Calling;
+use calling::{AnswerToml, DialBackToml, check_calling};
 pub use dialling::Redial;
 pub use modems::{ModemFolders, ModemUse};
 pub use password::PasswordSource;
@@ -89,8 +92,10 @@ pub enum Flow {
 pub struct AccountConfig {
     /// Names of lines, tried in order until one is free.
     pub lines: Vec<String>,
-    /// Numbers, tried in order. Empty on a line without a modem.
+    /// Numbers, tried in order. Empty on a line without a modem, and where only the host calls.
     pub phones: Vec<String>,
+    /// Who calls whom.
+    pub calling: Calling,
     /// Login name; `None` for a line that is at a shell already.
     pub user: Option<String>,
     /// Where the password comes from; asked for when absent.
@@ -293,6 +298,8 @@ struct LineToml {
 struct AccountToml {
     line: Spanned<OneOrMore>,
     phone: Option<Spanned<OneOrMore>>,
+    dial_back: Option<Spanned<DialBackToml>>,
+    answer: Option<Spanned<AnswerToml>>,
     user: Option<Spanned<String>>,
     password: Option<Spanned<PasswordSource>>,
     mailbox: Option<Spanned<String>>,
@@ -492,15 +499,21 @@ fn check_account(
         return Err(place.wrong(raw.line.span(), "`line` is an empty list; name a line".to_owned()));
     }
     let phones = raw.phone.as_ref().map(|phone| phone.get_ref().list()).unwrap_or_default();
+    let calling = check_calling(raw, &names, lines, place)?;
+    let dials = !matches!(calling, Calling::HostCalls { .. });
+    if let Some(redial) = raw.redial.as_ref().filter(|_| !dials) {
+        let message = "`answer` waits for the host's call, so there is nothing to redial: remove `redial`";
+        return Err(place.wrong(redial.span(), message.to_owned()));
+    }
     for line in &names {
         let Some(known) = lines.get(line) else {
             let message = format!("account {name:?} uses line {line:?}, but there is no [line.{line}]");
             return Err(place.wrong(raw.line.span(), message));
         };
-        if known.modem.is_some() && phones.is_empty() {
+        if known.modem.is_some() && dials && phones.is_empty() {
             let message = format!(
                 "account {name:?} dials through line {line:?} but has no number: add phone = \"...\", \
-                 or modem = \"none\" to the line if it is connected already"
+                 or answer = true if the host calls, or modem = \"none\" to the line if it is connected already"
             );
             return Err(place.wrong(raw.line.span(), message));
         }
@@ -536,6 +549,7 @@ fn check_account(
     Ok(AccountConfig {
         lines: names,
         phones,
+        calling,
         user: raw.user.as_ref().map(|user| user.get_ref().clone()),
         password: raw.password.as_ref().map(|source| source.get_ref().clone()),
         mailbox: raw.mailbox.as_ref().map(|path| path.get_ref().clone()),

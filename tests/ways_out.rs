@@ -19,6 +19,7 @@ fn simulator(home: &std::path::Path) -> Sim {
         password: Secret::new("open-sesame".into()),
         home: home.to_owned(),
         mailbox: home.join("mary"),
+        calls_back: false,
         path: std::env::var("PATH").unwrap(),
     };
     let modem = DceOptions { ring_delay: std::time::Duration::ZERO, ..DceOptions::default() };
@@ -30,6 +31,7 @@ fn plan(sim: &Sim) -> CallPlan {
     let line = LineConfig::new(kind, Profile::builtin("generic"));
     let account = AccountConfig {
         lines: vec!["sim".into()],
+        calling: mailcall::config::Calling::WeCall,
         phones: vec!["5551212".into()],
         user: Some("mary".into()),
         password: None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::sim::{PATH_DEFAULT, SAMPLE, Scratch, cannot};
 use super::{Global, fetch, list};
 use crate::access::Location;
-use crate::config::{AccountConfig, Config, Deliver, Flow, LineConfig, LineKind, TransferChoice};
+use crate::config::{AccountConfig, Calling, Config, Deliver, Flow, LineConfig, LineKind, TransferChoice};
 use crate::modem::Profile;
 use crate::secret::Secret;
 use crate::session::{Ending, Failure, Stage};
@@ -46,6 +46,7 @@ async fn demo(global: &Global, args: &Args) -> Result<Ending, Failure> {
             password: Secret::new(PASSWORD.to_owned()),
             home: host_side.path().to_owned(),
             mailbox,
+            calls_back: false,
             path: std::env::var("PATH").unwrap_or_else(|_| PATH_DEFAULT.to_owned()),
         }),
         link: None,
@@ -136,6 +137,7 @@ fn configuration(device: &Path, into: &Path) -> (Config, AccountConfig) {
     let account = AccountConfig {
         lines: vec!["demo".to_owned()],
         phones: vec!["555 1212".to_owned()],
+        calling: Calling::WeCall,
         user: Some("mary".to_owned()),
         password: None,
         mailbox: None,

@@ -11,7 +11,7 @@ use super::fetch::{Ready, in_call_heeding, runtime};
 use super::interrupt::Signals;
 use super::progress::Display;
 use crate::access::Location;
-use crate::config::{Config, Redial};
+use crate::config::{Calling, Config, Redial};
 use crate::session::call::CallReport;
 use crate::session::fetch::{Fetched, fetch, store_failure};
 use crate::session::memory::{local_time, now};
@@ -44,6 +44,8 @@ async fn calls(global: &Global, config: &Config, name: &str, ready: Ready, patie
         Ok(signals) => signals,
         Err(error) => return (Err(Failure::new(Ending::Bug, Stage::Preparing, error)), total),
     };
+    // Where the host calls, nothing is dialled, so nothing is dialled again.
+    let patience = patience.filter(|_| !matches!(account.calling, Calling::HostCalls { .. }));
     let mut run = Run::new(account.phones.clone(), patience);
     loop {
         account.phones = run.numbers();

@@ -7,7 +7,7 @@ use super::interrupt::Signals;
 use super::{Global, duration};
 use crate::secret::Secret;
 use crate::session::{Ending, Failure, Stage};
-use crate::sim::dce::{Answer, DceEvent, DceOptions};
+use crate::sim::dce::{Answer, DceEvent, DceOptions, Incoming, Quirk, RingsWhen};
 use crate::sim::front::{self, FrontOptions};
 use crate::sim::host::Host;
 use crate::sim::serve::{Sim, SimEvent, SimOptions};
@@ -17,7 +17,9 @@ use crate::sim::wire::LineQuality;
 #[command(after_help = "\
 Prints the device, and the lines to put into a configuration. Ctrl-C ends it.
   mailcall sim --bps 2400 --latency 600ms --ber 1e-5 --drop-after 20000
-  mailcall sim --host /bin/login        (as root: your own system's login)")]
+  mailcall sim --host /bin/login        (as root: your own system's login)
+  mailcall sim --dial-back 5s           (an account with dial_back = true)
+  mailcall sim --call-in 10s            (an account with answer = true)")]
 pub(super) struct Args {
     /// Bits a second on the line [default: no limit]
     #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u32).range(1..))]
@@ -48,6 +50,20 @@ pub(super) struct Args {
     /// What the modem says at carrier
     #[arg(long, value_name = "TEXT")]
     connect_text: Option<String>,
+    /// Hang up on whoever has logged in, and call back after this time
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "host")]
+    dial_back: Option<Duration>,
+    /// The host calls by itself, this long after the start
+    ///
+    /// It rings for a minute, every 6 s; a line that is in use is rung as soon as it is free.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    call_in: Option<Duration>,
+    /// In what the modem is unlike others; several with commas between
+    ///
+    /// stuck-echo: echoes whatever ATE0 says. numeric: results are numbers. glued: results stand right
+    /// behind the echo. no-dtr: DTR is not looked at. port-speed=9600: understands no other rate.
+    #[arg(long, value_name = "WORD", value_delimiter = ',')]
+    quirk: Vec<Quirk>,
     /// The host: a command on a terminal, such as /bin/login
     ///
     /// Without it the host has a login prompt of its own in front of /bin/sh, and a sample mailbox.
@@ -96,6 +112,7 @@ async fn serve(global: &Global, args: &Args) -> Result<Ending, Failure> {
 
 fn modem(args: &Args) -> DceOptions {
     let quality = LineQuality { bps: args.bps, latency: args.latency, bit_error_rate: args.ber };
+    let incoming = args.dial_back.map(RingsWhen::Back).into_iter().chain(args.call_in.map(RingsWhen::At));
     let connect_text = args
         .connect_text
         .clone()
@@ -108,6 +125,8 @@ fn modem(args: &Args) -> DceOptions {
         ring_delay: args.ring,
         drop_after: args.drop_after.clone(),
         silent_after: args.silent_after.clone(),
+        incoming: incoming.map(Incoming::new).collect(),
+        quirks: args.quirk.clone(),
         ..DceOptions::default()
     }
 }
@@ -129,6 +148,7 @@ fn host(args: &Args, home: &Path) -> Result<Host, Failure> {
         password: Secret::new(args.password.clone()),
         home: home.to_owned(),
         mailbox,
+        calls_back: args.dial_back.is_some(),
         path: std::env::var("PATH").unwrap_or_else(|_| PATH_DEFAULT.to_owned()),
     }))
 }
@@ -140,10 +160,15 @@ fn told(args: &Args, device: &Path) -> String {
     } else {
         format!("user     = {:?}\npassword = {{ command = [\"echo\", {:?}] }}", args.user, args.password)
     };
+    let phone = match (args.call_in, args.dial_back) {
+        (Some(_), _) => "answer   = true",
+        (None, Some(_)) => "phone    = \"555 1212\"\ndial_back = true",
+        (None, None) => "phone    = \"555 1212\"",
+    };
     format!(
         "A modem is on {device}. To call it, put this into a file sim.toml:\n\n\
          [line.sim]\nkind   = \"serial\"\ndevice = \"{device}\"\n\n\
-         [account.sim]\nline     = \"sim\"\nphone    = \"555 1212\"\n{who}\n\
+         [account.sim]\nline     = \"sim\"\n{phone}\n{who}\n\
          deliver  = {{ maildir = \"/tmp/sim-mail\" }}\n\n\
          and in another window:  mailcall --config sim.toml fetch\n",
         device = device.display()
@@ -154,7 +179,13 @@ fn told(args: &Args, device: &Path) -> String {
 fn line(event: &SimEvent) -> String {
     match event {
         SimEvent::Modem(DceEvent::HungUp { .. }) => format!("{event}; on-hook"),
-        SimEvent::Modem(DceEvent::Dialled { .. } | DceEvent::Refused { .. } | DceEvent::Connected { .. })
+        SimEvent::Modem(
+            DceEvent::Dialled { .. }
+            | DceEvent::Refused { .. }
+            | DceEvent::Rings
+            | DceEvent::CallerGaveUp
+            | DceEvent::Connected { .. },
+        )
         | SimEvent::HostFailed { .. } => event.to_string(),
     }
 }

@@ -1,7 +1,7 @@
 //! Dialling: make the modem ready, dial, and tell apart the ways in which that ends.
 //!
 //! ```text
-//! Readying (ready.rs) -> Dialling -> LineFeed -> Done(ConnectInfo)
+//! Readying (ready.rs) -> Dialling -- CONNECT (carrier.rs) -> Done(ConnectInfo)
 //!                          | BUSY, .. -> Freeing (ATH0) -> Done(error)
 //!                          | too long -> Aborting (CR) --^
 //! ```
@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 
 pub use self::error::DialError;
 use self::error::call_failure;
-use super::codec::{CR, Heard, LF, Reader, Response};
-use super::connect::{ConnectInfo, Report};
+use super::carrier::{Carrier, Told};
+use super::codec::{CR, Response};
+use super::connect::ConnectInfo;
 use super::hangup::{HANG_UP_MAX, HangUp, HangUpError, HangUpEvent};
 use super::number::{BadNumber, DialRules, dial_string, dial_strings};
 use super::profile::Profile;
@@ -35,15 +36,10 @@ pub struct Dial {
     piece: usize,
     wait: Duration,
     state: State,
-    reader: Reader,
-    /// The modem answers in numbers. Where it answers in words, a number is no result.
-    numeric: bool,
-    /// The port's rate, in bit/s, where known.
-    speed: Option<u32>,
+    carrier: Carrier,
     rang: bool,
     /// A call came in.
     called: bool,
-    reports: Vec<(Report, String)>,
     told: usize,
     outputs: VecDeque<Output<DialEvent, Result<ConnectInfo, DialError>>>,
 }
@@ -82,11 +78,6 @@ enum State {
     Aborting {
         until: Instant,
     },
-    /// CONNECT has come, and the LF that ends its line has not.
-    LineFeed {
-        info: ConnectInfo,
-        until: Instant,
-    },
     /// The modem is put on-hook: then dialling fails so.
     Freeing {
         hangup: Box<HangUp>,
@@ -113,18 +104,15 @@ impl Dial {
         let setup = setup_commands(&profile, &set_up.choices, modems);
         let ready = Ready::new(&profile, set_up, setup);
         Ok(Self {
-            reader: Reader::new(profile.codes.clone()),
+            carrier: Carrier::new(&profile),
             profile,
             number,
             commands,
             piece: 0,
             wait,
             state: State::Readying(Box::new(ready)),
-            numeric: false,
-            speed: set_up.speed,
             rang: false,
             called: false,
-            reports: Vec::new(),
             told: 0,
             outputs: VecDeque::new(),
         })
@@ -134,11 +122,7 @@ impl Dial {
     pub fn plan(&self) -> Vec<Planned> {
         let setup = match &self.state {
             State::Readying(ready) => ready.setup(),
-            State::Dialling { .. }
-            | State::Aborting { .. }
-            | State::LineFeed { .. }
-            | State::Freeing { .. }
-            | State::Ended => &[],
+            State::Dialling { .. } | State::Aborting { .. } | State::Freeing { .. } | State::Ended => &[],
         };
         let planned = |command: &str, wait, needed| Planned { command: format!("AT{command}"), wait, needed };
         let setup =
@@ -149,6 +133,9 @@ impl Dial {
 
     /// Makes the transition that is due, if one is.
     fn advance(&mut self, now: Instant) {
+        if let Some(info) = self.carrier.overdue(now) {
+            return self.end(Ok(info));
+        }
         match self.state {
             State::Readying(_) | State::Freeing { .. } | State::Ended => {}
             _ if self.until().is_none_or(|until| now < until) => {}
@@ -157,16 +144,13 @@ impl Dial {
                 self.state = State::Aborting { until: now + ABORT_WAIT };
             }
             State::Aborting { .. } => self.fail(self.too_late()),
-            State::LineFeed { .. } => self.connected(),
         }
     }
 
     fn until(&self) -> Option<Instant> {
         match self.state {
             State::Readying(_) | State::Freeing { .. } | State::Ended => None,
-            State::Dialling { until } | State::Aborting { until } | State::LineFeed { until, .. } => {
-                Some(until)
-            }
+            State::Dialling { until } | State::Aborting { until } => self.carrier.until().or(Some(until)),
         }
     }
 
@@ -195,47 +179,39 @@ impl Dial {
         self.end(Err(then.unwrap_or(DialError::PortGone))); // it was set with the state
     }
 
-    fn hear(&mut self, now: Instant, heard: Heard) {
-        match self.state {
-            State::Dialling { .. } => self.hear_dialling(now, heard),
-            State::Aborting { .. } => self.hear_aborting(now, heard),
+    fn hear(&mut self, now: Instant, told: Told) {
+        match (&self.state, told) {
+            (State::Dialling { .. } | State::Aborting { .. }, Told::Connected(info)) => self.end(Ok(info)),
+            (State::Dialling { .. }, Told::Digits(text)) => self.note(format!("the modem says {text:?}")),
+            (State::Dialling { .. }, Told::Line(response, text)) => self.hear_dialling(now, response, text),
+            (State::Aborting { .. }, Told::Line(response, text)) => self.hear_aborting(&response, &text),
+            (State::Aborting { .. }, Told::Digits(_)) => {}
             // These read no lines.
-            State::Readying(_) | State::LineFeed { .. } | State::Freeing { .. } | State::Ended => {}
+            (State::Readying(_) | State::Freeing { .. } | State::Ended, _) => {}
         }
     }
 
-    fn hear_dialling(&mut self, now: Instant, heard: Heard) {
-        if heard.numeric && !self.numeric {
-            self.note(format!("the modem says {:?}", heard.text));
-            return;
-        }
-        let response = heard.glued().unwrap_or_else(|| heard.response.clone());
-        self.called |= heard.response == Response::Ring;
+    fn hear_dialling(&mut self, now: Instant, response: Response, text: String) {
+        self.called |= response == Response::Ring;
         match response {
-            Response::Connect(info) => self.carrier(now, info, heard.numeric || heard.ended_by == LF),
             // V.250 leaves open what a modem says to D while it rings; iaxmodem says ERROR.
             Response::Error if self.called => self.fail(DialError::CallComingIn),
             Response::Error => {
-                self.fail(DialError::Refused { command: self.dial_command(), reply: heard.text });
+                self.fail(DialError::Refused { command: self.dial_command(), reply: text });
             }
             Response::Ringing => {
                 self.rang = true;
                 self.tell(DialEvent::Ringing);
-            }
-            Response::Report(report) => {
-                if self.reports.len() < REPORTS_MAX {
-                    self.reports.push((report, heard.text));
-                }
             }
             Response::Echo => {}
             // This piece of the number is dialled; the modem waits for the next.
             Response::Ok if self.piece + 1 < self.commands.len() => self.send_piece(now, self.piece + 1),
             // A late OK is to an earlier command; CONNECT or a reason is still to come.
             Response::Ok | Response::Ring | Response::CallerId | Response::Text => {
-                self.note(format!("the modem says {:?}", heard.text));
+                self.note(format!("the modem says {text:?}"));
             }
             other => {
-                if let Some(error) = call_failure(&other, &heard.text) {
+                if let Some(error) = call_failure(&other, &text) {
                     self.fail(error);
                 }
             }
@@ -243,18 +219,13 @@ impl Dial {
     }
 
     /// What comes behind the CR that broke off may still be the real end of the call.
-    fn hear_aborting(&mut self, now: Instant, heard: Heard) {
-        if heard.numeric && !self.numeric {
-            return;
-        }
-        let response = heard.glued().unwrap_or_else(|| heard.response.clone());
+    fn hear_aborting(&mut self, response: &Response, text: &str) {
         match response {
-            Response::Connect(info) => self.carrier(now, info, heard.numeric || heard.ended_by == LF),
             Response::Ok | Response::Error | Response::NoCarrier => self.fail(self.too_late()),
             Response::Echo | Response::Text | Response::Ring | Response::CallerId => {}
             Response::Ringing | Response::Report(_) => {}
             other => {
-                if let Some(error) = call_failure(&other, &heard.text) {
+                if let Some(error) = call_failure(other, text) {
                     self.fail(error);
                 }
             }
@@ -263,21 +234,6 @@ impl Dial {
 
     fn too_late(&self) -> DialError {
         if self.rang { DialError::NoAnswer } else { DialError::TimedOut { wait: self.wait } }
-    }
-
-    fn carrier(&mut self, now: Instant, info: ConnectInfo, line_is_over: bool) {
-        let info = info.with_reports(std::mem::take(&mut self.reports));
-        let info = info.settle(self.profile.connect_rate, self.speed, self.profile.line_rate);
-        self.state = State::LineFeed { info, until: now + LINE_FEED_WAIT };
-        if line_is_over {
-            self.connected();
-        }
-    }
-
-    fn connected(&mut self) {
-        if let State::LineFeed { info, .. } = std::mem::replace(&mut self.state, State::Ended) {
-            self.outputs.push_back(Output::Done(Ok(info)));
-        }
     }
 
     /// The call has failed; what the modem does is made sure of before that is said.
@@ -318,17 +274,13 @@ impl Machine for Dial {
             let rest = &bytes[taken..];
             match &mut self.state {
                 State::Ended => break,
-                State::LineFeed { .. } => {
-                    taken += usize::from(rest[0] == LF);
-                    self.connected();
-                }
                 State::Readying(ready) => return taken + ready.handle_input(now, rest),
                 State::Freeing { hangup, .. } => return taken + hangup.handle_input(now, rest),
                 State::Dialling { .. } | State::Aborting { .. } => {
-                    let (length, heard) = self.reader.hear(rest);
+                    let (length, told) = self.carrier.hear(now, rest);
                     taken += length;
-                    if let Some(heard) = heard {
-                        self.hear(now, heard);
+                    if let Some(told) = told {
+                        self.hear(now, told);
                     }
                 }
             }
@@ -347,7 +299,7 @@ impl Machine for Dial {
         match &mut self.state {
             State::Readying(ready) => ready.handle_timeout(now),
             State::Freeing { hangup, .. } => hangup.handle_timeout(now),
-            State::Dialling { .. } | State::Aborting { .. } | State::LineFeed { .. } | State::Ended => {}
+            State::Dialling { .. } | State::Aborting { .. } | State::Ended => {}
         }
     }
 
@@ -364,7 +316,8 @@ impl Machine for Dial {
                     Output::Wait(until) => return Output::Wait(until),
                     Output::Event(event) => self.tell(DialEvent::Ready(event)),
                     Output::Done(Ok(awake)) => {
-                        (self.numeric, self.speed, self.called) = (awake.numeric, awake.speed, awake.rang);
+                        self.called = awake.rang;
+                        self.carrier.expect(awake);
                         self.dial(now);
                     }
                     Output::Done(Err(error)) => self.end(Err(error.into())),
@@ -381,7 +334,7 @@ impl Machine for Dial {
                         self.freed(then, outcome.map(|_| ()));
                     }
                 },
-                State::Dialling { .. } | State::Aborting { .. } | State::LineFeed { .. } | State::Ended => {
+                State::Dialling { .. } | State::Aborting { .. } | State::Ended => {
                     return Output::Wait(self.until());
                 }
             }
@@ -401,14 +354,10 @@ pub const DIAL_OVERHEAD_MAX: Duration = Duration::from_secs(200);
 
 /// How long the modem may take to answer when dialling is broken off.
 const ABORT_WAIT: Duration = Duration::from_secs(5);
-/// How long the LF behind CONNECT's CR may take; at 300 bit/s it takes 33 ms.
-const LINE_FEED_WAIT: Duration = Duration::from_millis(50);
 /// By how much the modem's own wait, S7, is shorter than ours.
 const DIAL_WAIT_MARGIN: Duration = Duration::from_secs(5);
 /// Events told by one machine; what a babbling port says beyond that is passed over.
 const EVENTS_MAX: usize = 40;
-/// Lines kept that tell about the connection.
-const REPORTS_MAX: usize = 16;
 
 const _: () = assert!(
     READY_MAX.as_secs() + ABORT_WAIT.as_secs() + HANG_UP_MAX.as_secs() <= DIAL_OVERHEAD_MAX.as_secs()

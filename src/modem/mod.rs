@@ -12,9 +12,11 @@
 //! Commands go out as `AT...<CR>`; answers come back as lines in words (`V1`) or as numbers (`V0`).
 //! Both forms are understood at any time, with and without echo.
 
+pub mod answer;
 #[cfg(test)]
 mod any_bytes;
 pub mod ask;
+mod carrier;
 pub mod codec;
 pub mod commands;
 pub mod connect;
@@ -28,6 +30,7 @@ pub mod ready;
 #[cfg(test)]
 mod scripted;
 
+pub use answer::{Answer, AnswerError, AnswerEvent, Answering, Caller};
 pub use ask::{Ask, AskError, Said};
 pub use codec::Response;
 pub use connect::{ConnectInfo, ConnectRate};

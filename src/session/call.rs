@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 
-use super::dialling::{dial, hang_up, reason, statistics};
+use super::calling::{at_the_end, reach};
+use super::dialling::{hang_up, reason, statistics};
 use super::link::{LineEnd, Link};
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
@@ -68,7 +69,7 @@ pub struct CallReport {
     pub bytes_down: u64,
     /// All bytes sent.
     pub bytes_up: u64,
-    /// From carrier (or the start of the command) to its loss or to on-hook.
+    /// From carrier (or the start of the command) to its loss or to on-hook, over all calls made.
     pub call_time: Duration,
     /// Why the modem may still be off-hook.
     pub off_hook: Option<String>,
@@ -165,30 +166,33 @@ pub async fn call<T>(
             signal = interrupted() => Err(Failure::new(Ending::Interrupted, stage.get(), format!("ended by {signal}"))),
         }
     };
-    if let Some(profile) = &line.modem {
+    // A modem that has not been heard from was tried to be hung up, and has dialled nothing for us.
+    let silent = matches!(&went, Err(failure) if failure.ending == Ending::ModemSilent) && report.dials == 0;
+    if let Some(profile) = line.modem.as_ref().filter(|_| !silent) {
         watch(Progress::Stage(Stage::HangingUp, String::new()));
         // A dial that failed or was broken off half-way may have connected all the same.
         let in_call = link.end().is_none()
             && (carrier_since.is_some()
                 || matches!(&went, Err(failure) if failure.ending == Ending::Interrupted));
         let carrier_until = link.ended_at();
+        let profile = at_the_end(plan, profile);
         let hung_up = tokio::select! {
-            hung_up = hang_up(&mut link, profile, in_call) => hung_up,
+            hung_up = hang_up(&mut link, &profile, in_call) => hung_up,
             signal = interrupted() => Err(format!("{signal} came while hanging up")),
         };
         report.off_hook = hung_up.err();
         if report.off_hook.is_none() && report.connect.is_some() {
             let was_lost = matches!(&went, Err(failure) if failure.ending == Ending::CarrierLost);
-            report.statistics = statistics(&mut link, profile, was_lost).await;
+            report.statistics = statistics(&mut link, &profile, was_lost).await;
             if let (true, Err(failure)) = (was_lost, &mut went)
-                && let Some(reason) = reason(profile, &report.statistics)
+                && let Some(reason) = reason(&profile, &report.statistics)
             {
                 failure.message = format!("{} (the modem adds: {reason})", failure.message);
             }
         }
-        report.call_time = between(carrier_since, carrier_until.unwrap_or_else(now));
+        report.call_time += between(carrier_since, carrier_until.unwrap_or_else(now));
     } else {
-        report.call_time = between(carrier_since, now());
+        report.call_time += between(carrier_since, now());
     }
     report.bytes_down = link.bytes_down;
     report.bytes_up = link.bytes_up;
@@ -267,13 +271,7 @@ async fn to_the_shell_and_back<T>(
     carrier_since: &mut Option<Instant>,
     work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    if line.modem.is_some() {
-        dial(&plan.account.phones, plan.dials.as_ref(), line, link, watch, report).await?;
-        *carrier_since = Some(now());
-    }
-    let look = log_in(plan, link, watch).await?;
-    watch(Progress::Stage(Stage::Shell, String::new()));
-    let shell = open_shell(plan, link, look).await?;
+    let shell = reach(plan, line, link, watch, report, carrier_since).await?;
     let facts = shell.facts().clone();
     let mut session = Session { link, shell, facts, watch };
     let worked = work(&mut session).await;
@@ -286,13 +284,18 @@ async fn to_the_shell_and_back<T>(
     worked
 }
 
-async fn log_in(plan: &CallPlan, link: &mut Link, watch: Watch<'_>) -> Result<PromptLook, Failure> {
-    let who = plan.account.user.clone().unwrap_or_default();
-    watch(Progress::Stage(Stage::LoggingIn, who));
+pub(super) async fn log_in(
+    plan: &CallPlan,
+    user: Option<&str>,
+    link: &mut Link,
+    watch: Watch<'_>,
+) -> Result<PromptLook, Failure> {
+    let user = user.map(str::to_owned);
+    watch(Progress::Stage(Stage::LoggingIn, user.clone().unwrap_or_default()));
     if let Some(password) = &plan.password {
         link.transcript.hide(password.clone());
     }
-    let credentials = Credentials { user: plan.account.user.clone(), password: plan.password.clone() };
+    let credentials = Credentials { user, password: plan.password.clone() };
     let mut login = Login::new(credentials, LoginLimits::default());
     // What it tells on the way stands in the transcript already.
     let outcome = link.drive(&mut login, |_, _| Ok::<_, Failure>(())).await?;
@@ -315,7 +318,13 @@ async fn log_in(plan: &CallPlan, link: &mut Link, watch: Watch<'_>) -> Result<Pr
     })
 }
 
-async fn open_shell(plan: &CallPlan, link: &mut Link, look: PromptLook) -> Result<Shell, Failure> {
+pub(super) async fn open_shell(
+    plan: &CallPlan,
+    link: &mut Link,
+    watch: Watch<'_>,
+    look: PromptLook,
+) -> Result<Shell, Failure> {
+    watch(Progress::Stage(Stage::Shell, String::new()));
     // Behind a prompt that the login knew, the line has been quiet for long enough already.
     let settle = if look == PromptLook::Shell { SETTLE_AT_PROMPT } else { OpenOptions::default().settle };
     let mut open = Open::new(plan.nonce, OpenOptions { settle, ..OpenOptions::default() });
@@ -366,7 +375,7 @@ fn what_panicked(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 #[allow(clippy::disallowed_methods)] // the session is where the clock is read
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 

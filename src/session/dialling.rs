@@ -7,7 +7,8 @@ use super::memory::Turn;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{LineConfig, ModemUse};
 use crate::modem::{
-    Ask, Dial, DialError, DialEvent, HangUp, Planned, Profile, ReadyError, ReadyEvent, Said, SetUp,
+    Ask, ConnectInfo, Dial, DialError, DialEvent, HangUp, Planned, Profile, ReadyError, ReadyEvent, Said,
+    SetUp,
 };
 use crate::store::dials::{Dials, HowEnded};
 
@@ -64,9 +65,7 @@ pub(super) async fn dial(
         turn.take_note().into_iter().for_each(|note| watch(Progress::Note(note)));
         let error = match outcome {
             Ok(connect) => {
-                link.connected(&connect);
-                watch(Progress::Note(connect.sentence()));
-                report.connect = Some(connect);
+                connected(connect, link, watch, report);
                 return Ok(());
             }
             Err(error) => error,
@@ -113,6 +112,13 @@ fn how_ended(error: &DialError) -> HowEnded {
         | DialError::NoService { .. }
         | DialError::PortGone => HowEnded::Failed,
     }
+}
+
+/// There is a carrier, whoever called.
+pub(super) fn connected(connect: ConnectInfo, link: &mut Link, watch: Watch<'_>, report: &mut CallReport) {
+    link.connected(&connect);
+    watch(Progress::Note(connect.sentence()));
+    report.connect = Some(connect);
 }
 
 /// What happens on the way to a modem that is set up.

@@ -76,6 +76,8 @@ pub enum Stage {
     Opening,
     /// The modem's commands, up to CONNECT.
     Dialling,
+    /// Until the host's call is there.
+    AwaitingCall,
     /// From CONNECT to a shell prompt.
     LoggingIn,
     /// From the prompt to a quiet shell, and what the host has.
@@ -96,6 +98,7 @@ impl std::fmt::Display for Stage {
             Self::Preparing => "preparing",
             Self::Opening => "opening the line",
             Self::Dialling => "dialling",
+            Self::AwaitingCall => "waiting for a call",
             Self::LoggingIn => "logging in",
             Self::Shell => "setting up the shell",
             Self::Survey => "looking at the mailbox",

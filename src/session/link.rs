@@ -132,6 +132,7 @@ impl Link {
     /// CONNECT: carrier is watched from now on, at the rates that the modem told.
     pub fn connected(&mut self, connect: &ConnectInfo) {
         self.watch_carrier = true;
+        self.ended_at = None; // of a call before this one
         self.carrier_seen = false;
         self.no_carrier_said = NoCarrierText::default();
         self.look_at = None;
@@ -520,8 +521,9 @@ enum Moved {
 /// Notices `NO CARRIER` as the last thing said on a line whose leads are unknown.
 ///
 /// The words may stand in a mail, so they count only at the very end of what arrived, on a line of
-/// their own, with silence behind them (V.250, 6.3.2: the result code that follows loss of carrier).
-/// Some modems leave out the CR LF that goes before it (5.7.1); then the host's last line ends there.
+/// their own, with silence or a RING behind them (V.250, 6.3.2: the result code that follows loss of
+/// carrier). Some modems leave out the CR LF that goes before it (5.7.1); then the host's last line ends
+/// there.
 #[derive(Debug, Default)]
 struct NoCarrierText {
     tail: Vec<u8>,
@@ -531,13 +533,18 @@ struct NoCarrierText {
 impl NoCarrierText {
     fn look_at(&mut self, now: Instant, bytes: &[u8]) {
         self.last = Some(now);
-        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(NO_CARRIER.len())..]);
-        let excess = self.tail.len().saturating_sub(NO_CARRIER.len());
+        self.tail.extend_from_slice(bytes);
+        // A host that calls back may do so at once.
+        while self.tail.ends_with(RING) {
+            self.tail.truncate(self.tail.len() - RING.len());
+        }
+        let excess = self.tail.len().saturating_sub(NO_CARRIER.len() + RING.len());
         self.tail.drain(..excess);
     }
 
     fn holds(&self, now: Instant, quiet: Duration) -> bool {
-        self.tail == NO_CARRIER && self.last.is_some_and(|at| now.saturating_duration_since(at) >= quiet)
+        self.tail.ends_with(NO_CARRIER)
+            && self.last.is_some_and(|at| now.saturating_duration_since(at) >= quiet)
     }
 }
 
@@ -551,6 +558,7 @@ async fn sleep_until(at: Instant) {
 }
 
 const NO_CARRIER: &[u8] = b"\nNO CARRIER\r\n";
+const RING: &[u8] = b"\r\nRING\r\n";
 /// Silence behind `NO CARRIER` before it is believed.
 const NO_CARRIER_QUIET: Duration = Duration::from_millis(1_500);
 /// The same once the host was told to hang up.

@@ -2,13 +2,14 @@
 //! hangs up on every way out.
 //!
 //! [`link`] drives one machine over one line; [`transcript`] shows the dialogue; [`call`] strings
-//! the machines together from dialling to a shell and back to a modem on-hook (`dialling` is the
-//! part with the modem); [`fetch`] and [`list`] are what is done with the shell. [`bench`] speaks to a
-//! modem without an account. [`retry`] says when a number may be dialled, [`memory`] asks it. [`ending`]
-//! names every way in which a call can end.
+//! the machines together from dialling to a shell and back to a modem on-hook (`calling` is how a call
+//! comes about, [`dialling`] the part with the modem); [`fetch`] and [`list`] are what is done with the
+//! shell. [`bench`] speaks to a modem without an account. [`retry`] says when a number may be dialled,
+//! [`memory`] asks it. [`ending`] names every way in which a call can end.
 
 pub mod bench;
 pub mod call;
+mod calling;
 pub mod dialling;
 pub mod ending;
 pub mod fetch;

@@ -4,7 +4,8 @@
 //! ```text
 //!            ATD            answered              +++
 //! Command --------> Dialling -------> Online <---------> OnlineCommand
-//!    ^  any character, |                |        ATO          |
+//!    ^  RING: ATA, S0  |                |        ATO          |
+//!    |  any character, |                |                     |
 //!    |  BUSY ..        |                | carrier lost, DTR   | ATH
 //!    +-----------------+----------------+---------------------+
 //! ```
@@ -12,87 +13,22 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use self::settings::{ResultCode, S_BACKSPACE, S_CARRIER_WAIT, S_CR, S_ESCAPE, S_LF, Settings};
+use self::settings::{
+    ResultCode, S_ANSWER_AFTER, S_BACKSPACE, S_CARRIER_WAIT, S_CR, S_ESCAPE, S_LF, Settings,
+};
 use super::at::{AtCommand, DialString, next_command};
 use super::call::{Call, EscapeWatch, Fate};
 use crate::machine::Control;
 
+mod event;
+mod exchange;
 mod options;
 mod settings;
 
-pub use self::options::{Answer, DceOptions};
-
-/// What is told to whoever runs the modem.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DceEvent {
-    /// A number was dialled.
-    Dialled {
-        /// As dialled, without separators.
-        number: String,
-    },
-    /// The call came to nothing.
-    Refused {
-        /// The modem's word for it.
-        result: &'static str,
-    },
-    /// Carrier: the host begins now.
-    Connected {
-        /// Which call, from 1.
-        call: u64,
-        /// The number it was made to.
-        number: String,
-    },
-    /// Carrier gone: the host ends now.
-    HungUp {
-        /// Which call.
-        call: u64,
-        /// Whose doing it was.
-        by: HangUpBy,
-        /// Payload to the DTE.
-        bytes_down: u64,
-        /// Payload from the DTE.
-        bytes_up: u64,
-        /// Bytes that the line damaged, both ways.
-        damaged: u64,
-    },
-}
-
-/// Who ended a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HangUpBy {
-    /// The DTE, by a command (ATH, ATZ).
-    Command,
-    /// The DTE, by dropping DTR.
-    Dtr,
-    /// The host.
-    Host,
-    /// The line, as planned.
-    Line,
-}
-
-/// What the modem wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DceStep {
-    /// Hear this.
-    Event(DceEvent),
-    /// Nothing until bytes come or, if given, this moment.
-    Wait(Option<Instant>),
-}
-
-/// Where the modem stands, for tests and status lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hook {
-    /// On-hook: no call.
-    OnHook,
-    /// Off-hook without a call (ATH1).
-    OffHook,
-    /// Dialling or waiting for an answer.
-    Dialling,
-    /// A call, in data state.
-    Online,
-    /// A call, in command state.
-    OnlineCommand,
-}
+pub use self::event::{DceEvent, DceStep, HangUpBy, Hook};
+use self::exchange::{Bell, Exchange};
+pub use self::exchange::{Incoming, RingsWhen};
+pub use self::options::{Answer, DceOptions, Quirk};
 
 /// The modem.
 #[derive(Debug)]
@@ -101,6 +37,11 @@ pub struct Dce {
     settings: Settings,
     line: CommandLine,
     state: State,
+    exchange: Exchange,
+    /// The call that is up, or about to be, came in.
+    came_in: bool,
+    /// The port's rate, in bit/s, where it was told.
+    port_speed: Option<u32>,
     dials: usize,
     connects: u64,
     last_body: Vec<u8>,
@@ -113,6 +54,9 @@ impl Dce {
     /// A modem that has just been switched on.
     pub fn new(options: DceOptions) -> Self {
         Self {
+            exchange: Exchange::new(options.incoming.clone()),
+            came_in: false,
+            port_speed: None,
             options,
             settings: Settings::default(),
             line: CommandLine::Idle,
@@ -131,6 +75,9 @@ impl Dce {
     pub fn handle_dte(&mut self, now: Instant, bytes: &[u8]) -> usize {
         for (taken, &byte) in bytes.iter().enumerate() {
             self.advance(now);
+            if self.is_deaf() {
+                return bytes.len();
+            }
             if !self.events.is_empty() || self.room_for_dte() == 0 {
                 return taken;
             }
@@ -165,10 +112,12 @@ impl Dce {
     pub fn handle_control(&mut self, now: Instant, control: Control) {
         self.advance(now);
         match control {
+            Control::Dtr(false) if self.options.has(Quirk::NoDtr) => {}
             Control::Dtr(false) => self.handle_dtr_drop(),
-            // DTR coming back changes nothing, a BREAK is not passed on, what the DTE's port still
-            // holds is not the modem's to discard, and every bit rate is understood.
-            Control::Dtr(true) | Control::Break(_) | Control::DiscardOutput | Control::Speed(_) => {}
+            Control::Speed(speed) => self.port_speed = Some(speed),
+            // DTR coming back changes nothing, a BREAK is not passed on, and what the DTE's port
+            // still holds is not the modem's to discard.
+            Control::Dtr(true) | Control::Break(_) | Control::DiscardOutput => {}
         }
     }
 
@@ -240,9 +189,25 @@ impl Dce {
         matches!(self.state, State::Online(..) | State::OnlineCommand(_))
     }
 
+    /// Ring Indicator (V.24 circuit 125).
+    pub fn ring_indicator(&self, now: Instant) -> bool {
+        self.exchange.ring_indicator(now)
+    }
+
+    /// Whether the modem understands the port's bit rate only if it is one certain rate.
+    pub fn minds_speed(&self) -> bool {
+        self.options.port_speed().is_some()
+    }
+
+    fn is_deaf(&self) -> bool {
+        let understood = self.options.port_speed();
+        understood.is_some() && self.port_speed.is_some() && self.port_speed != understood
+    }
+
     fn deadline(&self) -> Option<Instant> {
         match &self.state {
-            State::Command { .. } => None,
+            State::Command { off_hook: false } => self.exchange.deadline(),
+            State::Command { off_hook: true } => None,
             State::Dialling { due, .. } => Some(*due),
             State::Online(call, escape) => {
                 let escape = escape.due(self.settings.guard_time());
@@ -255,6 +220,9 @@ impl Dce {
 
     /// Lets everything happen that is due by `now`.
     fn advance(&mut self, now: Instant) {
+        while let Some(bell) = self.exchange.poll(now, self.hook() == Hook::OnHook) {
+            self.hear_bell(now, bell);
+        }
         match &mut self.state {
             State::Command { .. } => {}
             State::Dialling { due, .. } if now < *due => {}
@@ -265,7 +233,7 @@ impl Dce {
                 if !call.advance_down(now, &mut self.for_dte) {
                     self.lose_carrier(HangUpBy::Line);
                 } else if call.host_gone() {
-                    self.lose_carrier(HangUpBy::Host);
+                    self.host_hangs_up(now);
                 } else if escaped {
                     self.escape();
                 }
@@ -273,7 +241,7 @@ impl Dce {
             State::OnlineCommand(call) => {
                 call.advance_up(now);
                 if call.host_ended() {
-                    self.lose_carrier(HangUpBy::Host);
+                    self.host_hangs_up(now);
                 }
             }
         }
@@ -303,7 +271,9 @@ impl Dce {
         let byte = byte & 0x7f; // V.250 5.1: the eighth bit is parity, if anything
         let cr = self.settings.register(S_CR);
         let backspace = self.settings.register(S_BACKSPACE);
-        if self.settings.echo && byte != backspace {
+        let echo = self.settings.echo || self.options.has(Quirk::StuckEcho);
+        // Glued: the CR is not echoed, and the result begins without one.
+        if echo && byte != backspace && !(byte == cr && self.options.has(Quirk::Glued)) {
             self.for_dte.push_back(byte);
         }
         match (std::mem::replace(&mut self.line, CommandLine::Idle), byte) {
@@ -327,7 +297,7 @@ impl Dce {
             }
             (CommandLine::Body(mut body), byte) => {
                 if byte == backspace {
-                    if body.pop().is_some() && self.settings.echo {
+                    if body.pop().is_some() && echo {
                         self.for_dte.extend([backspace, b' ', backspace]);
                     }
                 } else if byte >= b' ' && body.len() <= BODY_MAX {
@@ -403,14 +373,51 @@ impl Dce {
         }
     }
 
-    /// Nobody calls a simulated modem: off-hook, no carrier, S7 ends it.
+    /// Takes the call that rings. When none does: off-hook, no carrier, S7 ends it.
     fn answer(&mut self, now: Instant) -> Performed {
         if self.carrier() {
             return Performed::Final(ResultCode::Error);
         }
+        if self.pick_up(now) {
+            return Performed::ResultComesLater;
+        }
         let due = now + self.settings.carrier_wait();
         self.state = State::Dialling { since: now, due, number: String::new(), answer: Answer::NoCarrier };
         Performed::ResultComesLater
+    }
+
+    fn hear_bell(&mut self, now: Instant, bell: Bell) {
+        match bell {
+            Bell::Rings { count, caller } => {
+                if count == 1 {
+                    self.events.push_back(DceEvent::Rings);
+                }
+                self.result(ResultCode::Ring);
+                caller.iter().for_each(|line| self.info(line));
+                let answer_at = self.settings.register(S_ANSWER_AFTER);
+                if answer_at > 0 && count >= answer_at.into() {
+                    self.pick_up(now);
+                }
+            }
+            Bell::Stops => self.events.push_back(DceEvent::CallerGaveUp),
+        }
+    }
+
+    /// Off-hook, if it rings; the carrier takes as long to come as when we call.
+    fn pick_up(&mut self, now: Instant) -> bool {
+        let rings = self.exchange.pick_up();
+        if rings {
+            self.came_in = true;
+            let (delay, answer) = self.in_time(self.options.ring_delay, Answer::Connect);
+            self.state = State::Dialling { since: now, due: now + delay, number: String::new(), answer };
+        }
+        rings
+    }
+
+    /// How a call ends that takes so long: S7 may end it first.
+    fn in_time(&self, delay: Duration, answer: Answer) -> (Duration, Answer) {
+        let patience = self.settings.carrier_wait();
+        if delay > patience { (patience, Answer::NoCarrier) } else { (delay, answer) }
     }
 
     fn dial(&mut self, now: Instant, dial: DialString) -> Performed {
@@ -432,11 +439,8 @@ impl Dce {
                 self.options.ring_delay
             }
         };
-        let (delay, answer) = if delay > self.settings.carrier_wait() {
-            (self.settings.carrier_wait(), Answer::NoCarrier)
-        } else {
-            (delay, answer)
-        };
+        self.came_in = false;
+        let (delay, answer) = self.in_time(delay, answer);
         self.state = State::Dialling { since: now, due: now + delay, number, answer };
         Performed::ResultComesLater
     }
@@ -477,6 +481,13 @@ impl Dce {
             other @ (State::Command { .. } | State::Dialling { .. } | State::OnlineCommand(_)) => {
                 self.state = other;
             }
+        }
+    }
+
+    fn host_hangs_up(&mut self, now: Instant) {
+        self.lose_carrier(HangUpBy::Host);
+        if !self.came_in {
+            self.exchange.host_hung_up(now);
         }
     }
 
@@ -530,12 +541,14 @@ impl Dce {
             return;
         }
         let (cr, lf) = (self.settings.register(S_CR), self.settings.register(S_LF));
-        if !self.settings.verbose {
+        if !self.is_verbose() {
             self.for_dte.extend(result.digits().bytes());
             self.for_dte.push_back(cr);
             return;
         }
-        self.for_dte.extend([cr, lf]);
+        if !self.options.has(Quirk::Glued) {
+            self.for_dte.extend([cr, lf]);
+        }
         if result == ResultCode::Connect && self.settings.result_level > 0 {
             self.for_dte.extend(self.options.connect_text.bytes());
         } else {
@@ -544,10 +557,14 @@ impl Dce {
         self.for_dte.extend([cr, lf]);
     }
 
+    fn is_verbose(&self) -> bool {
+        self.settings.verbose && !self.options.has(Quirk::Numeric)
+    }
+
     /// Information text, which Q does not silence.
     fn info(&mut self, text: &str) {
         let (cr, lf) = (self.settings.register(S_CR), self.settings.register(S_LF));
-        if self.settings.verbose {
+        if self.is_verbose() {
             self.for_dte.extend([cr, lf]);
         }
         self.for_dte.extend(text.bytes());

@@ -86,7 +86,10 @@ impl DialledPeer {
                 self.from_host.clear();
                 self.lost = true;
             }
-            DceEvent::Dialled { .. } | DceEvent::Refused { .. } => {}
+            DceEvent::Dialled { .. }
+            | DceEvent::Refused { .. }
+            | DceEvent::Rings
+            | DceEvent::CallerGaveUp => {}
         }
         self.events.push(event);
     }

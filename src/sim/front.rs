@@ -29,13 +29,19 @@ pub struct FrontOptions {
     pub home: PathBuf,
     /// The user's mailbox: `$MAIL`.
     pub mailbox: PathBuf,
+    /// Hang up on a caller who has logged in, to call back: only a call that the host made itself
+    /// gets a shell.
+    pub calls_back: bool,
     /// Where programs are looked for; a short one makes a host that lacks `sz`.
     pub path: String,
 }
 
 /// A host that asks for a name and a password and then runs `/bin/sh`, anew for every call.
 pub fn host(options: FrontOptions) -> Host {
-    Host::Spawn(Box::new(move |_number| Ok(Box::new(Front::new(options.clone())))))
+    Host::Spawn(Box::new(move |number| {
+        let hangs_up = options.calls_back && !number.is_empty();
+        Ok(Box::new(Front::new(options.clone(), hangs_up)))
+    }))
 }
 
 struct Front {
@@ -45,12 +51,14 @@ struct Front {
     /// What the prompt has said and nobody has read.
     said: VecDeque<u8>,
     ended: bool,
+    /// This call ends as soon as someone has logged in.
+    hangs_up: bool,
     timer: Option<Pin<Box<Sleep>>>,
     reader: Option<Waker>,
 }
 
 impl Front {
-    fn new(options: FrontOptions) -> Self {
+    fn new(options: FrontOptions, hangs_up: bool) -> Self {
         let issue = format!("{} (simulated)\n\n", options.hostname);
         let accounts = vec![(options.user.clone(), options.password.clone())];
         Self {
@@ -59,6 +67,7 @@ impl Front {
             shell: None,
             said: VecDeque::new(),
             ended: false,
+            hangs_up,
             timer: None,
             reader: None,
         }
@@ -69,6 +78,10 @@ impl Front {
         while self.shell.is_none() && !self.ended {
             match self.getty.poll(now()) {
                 GettyStep::Transmit(bytes) => self.said.extend(bytes),
+                GettyStep::LoggedIn(_) if self.hangs_up => {
+                    self.said.extend(b"\r\nCalling you back.\r\n");
+                    self.ended = true;
+                }
                 GettyStep::LoggedIn(user) => self.begin_session(&user)?,
                 GettyStep::HangUp => self.ended = true,
                 GettyStep::Wait(deadline) => {

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use super::dce::{Dce, DceEvent, DceOptions, DceStep, HangUpBy, Hook};
 use super::host::{Host, HostPipe};
 use crate::line::pty::{PtyMaster, PtyPair, open_slave};
+use crate::machine::Control;
 
 /// What to simulate.
 #[derive(Debug)]
@@ -47,6 +48,11 @@ impl std::fmt::Display for SimEvent {
             Self::HostFailed { error } => write!(f, "host failed: {error}"),
             Self::Modem(DceEvent::Dialled { number }) => write!(f, "dialled {number}"),
             Self::Modem(DceEvent::Refused { result }) => write!(f, "no call: {result}"),
+            Self::Modem(DceEvent::Rings) => write!(f, "a call comes in"),
+            Self::Modem(DceEvent::CallerGaveUp) => write!(f, "no call: the caller gave up"),
+            Self::Modem(DceEvent::Connected { call, number }) if number.is_empty() => {
+                write!(f, "call {call} from the host: connected")
+            }
             Self::Modem(DceEvent::Connected { call, number }) => {
                 write!(f, "call {call} to {number}: connected")
             }
@@ -185,6 +191,11 @@ impl Server {
     fn settle(&mut self) -> Option<Instant> {
         loop {
             let now = Instant::now();
+            if self.dce.minds_speed()
+                && let Some(speed) = port_speed(&self.slave)
+            {
+                self.dce.handle_control(now, Control::Speed(speed));
+            }
             let taken = self.dce.handle_dte(now, &self.from_dte);
             self.from_dte.drain(..taken);
             let taken_from_host = self.dce.handle_host(now, &self.from_host);
@@ -222,7 +233,10 @@ impl Server {
                 self.from_host.clear();
                 self.host_ended = false;
             }
-            DceEvent::Dialled { .. } | DceEvent::Refused { .. } => {}
+            DceEvent::Dialled { .. }
+            | DceEvent::Refused { .. }
+            | DceEvent::Rings
+            | DceEvent::CallerGaveUp => {}
         }
         self.tell(SimEvent::Modem(event));
     }
@@ -326,6 +340,15 @@ fn unread(slave: &OwnedFd) -> c_int {
         return 0; // nothing that could be waited for
     }
     count
+}
+
+/// The rate at which a program has set the port, in bit/s.
+fn port_speed(slave: &OwnedFd) -> Option<u32> {
+    nix::ioctl_read_bad!(tcgets2, libc::TCGETS2, libc::termios2);
+    // SAFETY: all zeroes is a valid `termios2`, a struct of integers.
+    let mut termios: libc::termios2 = unsafe { std::mem::zeroed() };
+    // SAFETY: TCGETS2 writes one `termios2` to a pointer that is valid for the call.
+    unsafe { tcgets2(slave.as_raw_fd(), &mut termios) }.ok().map(|_| termios.c_ospeed)
 }
 
 /// A symbolic link that goes when the simulation does.

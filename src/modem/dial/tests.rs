@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::modem::carrier::LINE_FEED_WAIT;
 use crate::modem::ready::{MODEM_SILENT_MAX, ReadyError, SETUP_MAX};
 use crate::modem::scripted::{Scripted, generic, ms};
 use crate::sim::converse::{Conversation, converse, epoch};

@@ -62,6 +62,7 @@ impl Settings {
 pub(super) enum ResultCode {
     Ok,
     Connect,
+    Ring,
     NoCarrier,
     Error,
     NoDialtone,
@@ -77,6 +78,7 @@ impl ResultCode {
         match self {
             Self::Ok => "OK",
             Self::Connect => "CONNECT",
+            Self::Ring => "RING",
             Self::NoCarrier => "NO CARRIER",
             Self::Error => "ERROR",
             Self::NoDialtone => "NO DIALTONE",
@@ -93,6 +95,7 @@ impl ResultCode {
         match self {
             Self::Ok => "0",
             Self::Connect => "1",
+            Self::Ring => "2",
             Self::NoCarrier => "3",
             Self::Error => "4",
             Self::NoDialtone => "6",
@@ -105,6 +108,7 @@ impl ResultCode {
     }
 }
 
+pub(super) const S_ANSWER_AFTER: u8 = 0; // rings; 0 = never
 pub(super) const S_ESCAPE: u8 = 2;
 pub(super) const S_CR: u8 = 3;
 pub(super) const S_LF: u8 = 4;

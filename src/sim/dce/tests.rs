@@ -96,6 +96,7 @@ impl Bench {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 
 fn fast() -> DceOptions {
     DceOptions { ring_delay: Duration::ZERO, ..DceOptions::default() }
@@ -373,6 +374,101 @@ fn input_split_anywhere_gives_the_same_answers() {
     }
 }
 
+fn rung_at(seconds: u32, rings: u32) -> DceOptions {
+    let caller = vec!["NMBR = 5551212".to_owned()];
+    let incoming = Incoming { rings, caller, ..Incoming::new(RingsWhen::At(seconds * SECOND)) };
+    DceOptions { incoming: vec![incoming], ..fast() }
+}
+
+#[test]
+fn a_call_that_comes_in_rings_every_six_seconds_until_the_caller_gives_up() {
+    let mut bench = Bench::new(rung_at(10, 3));
+    bench.typed("ATE0\r");
+    bench.said();
+    bench.run(10 * SECOND - Duration::from_millis(1));
+    assert_eq!(bench.said(), "");
+    bench.run(Duration::from_millis(1));
+    assert_eq!(bench.said(), "\r\nRING\r\n\r\nNMBR = 5551212\r\n");
+    assert!(bench.dce.ring_indicator(bench.now));
+    bench.run(3 * SECOND);
+    assert!(!bench.dce.ring_indicator(bench.now), "the silence of the cadence");
+    bench.typed("ATV0\r");
+    bench.said();
+    bench.run(3 * SECOND);
+    assert_eq!(bench.said(), "2\r", "and nothing of the caller behind the second ring");
+    bench.run(MINUTE);
+    assert_eq!(bench.said(), "2\r");
+    assert_eq!(bench.events, [DceEvent::Rings, DceEvent::CallerGaveUp]);
+    assert_eq!(bench.typed("ATV1S7=2A\r"), "");
+    bench.run(2 * SECOND);
+    assert_eq!(bench.said(), "\r\nNO CARRIER\r\n", "nobody is there any more");
+}
+
+#[test]
+fn a_call_is_answered_by_ata_or_by_s0_and_a_line_in_use_is_rung_later() {
+    let mut bench = Bench::new(rung_at(10, 3));
+    bench.typed("ATE0\r");
+    bench.run(10 * SECOND);
+    bench.said();
+    assert_eq!(bench.typed("ATA\r"), "\r\nCONNECT 33600\r\n");
+    assert_eq!(bench.events, [DceEvent::Rings, DceEvent::Connected { call: 1, number: String::new() }]);
+    let mut bench = Bench::new(rung_at(10, 3));
+    bench.typed("ATE0S0=2\r");
+    bench.said();
+    bench.run(MINUTE);
+    assert_eq!(bench.said().matches("RING").count(), 2);
+    assert_eq!(bench.dce.hook(), Hook::Online);
+    let mut bench = Bench::online(rung_at(10, 3));
+    bench.run(MINUTE);
+    assert_eq!(bench.said(), "");
+    bench.dce.handle_host_end(bench.now);
+    bench.run(SECOND);
+    assert!(bench.said().starts_with("\r\nNO CARRIER\r\n\r\nRING\r\n"));
+}
+
+#[test]
+fn a_host_that_hung_up_calls_back_and_not_when_we_did_or_when_it_had_called() {
+    let incoming = vec![Incoming::new(RingsWhen::Back(5 * SECOND))];
+    let mut bench = Bench::online(DceOptions { incoming, ..fast() });
+    bench.typed("ATS0=1\r"); // data
+    bench.dce.handle_control(bench.now, Control::Dtr(false));
+    bench.run(MINUTE);
+    assert!(!bench.said().contains("RING"));
+    bench.typed("ATDT1\r");
+    bench.dce.handle_host_end(bench.now);
+    bench.run(5 * SECOND);
+    assert!(bench.said().ends_with("NO CARRIER\r\n\r\nRING\r\n"));
+    bench.typed("ATA\r");
+    bench.said();
+    bench.dce.handle_host_end(bench.now);
+    bench.run(MINUTE);
+    assert_eq!(bench.said(), "\r\nNO CARRIER\r\n");
+}
+
+#[test]
+fn a_modem_with_a_quirk_is_unlike_others() {
+    let with = |quirk| Bench::new(DceOptions { quirks: vec![quirk], ..fast() });
+    let mut bench = with(Quirk::StuckEcho);
+    bench.typed("ATE0\r");
+    assert_eq!(bench.typed("AT\r"), "AT\r\r\nOK\r\n");
+    let mut bench = with(Quirk::Numeric);
+    assert_eq!(bench.typed("ATE0V1\r"), "ATE0V1\r0\r");
+    assert_eq!(bench.typed("ATDT1\r"), "1\r");
+    let mut bench = with(Quirk::Glued);
+    assert_eq!(bench.typed("AT\r"), "ATOK\r\n");
+    let mut bench = with(Quirk::NoDtr);
+    bench.typed("ATE0DT1\r");
+    bench.dce.handle_control(bench.now, Control::Dtr(false));
+    assert!(bench.dce.carrier());
+    let mut bench = with(Quirk::PortSpeed(9_600));
+    bench.dce.handle_control(bench.now, Control::Speed(57_600));
+    assert_eq!(bench.typed("AT\r"), "");
+    bench.dce.handle_control(bench.now, Control::Speed(9_600));
+    assert_eq!(bench.typed("ATE0\r"), "ATE0\r\r\nOK\r\n");
+    assert_eq!("port-speed=9600".parse(), Ok(Quirk::PortSpeed(9_600)));
+    assert!("port-speed=fast".parse::<Quirk>().is_err() && "no".parse::<Quirk>().is_err());
+}
+
 proptest! {
     #[test]
     fn whatever_is_said_when_no_queue_grows_and_time_goes_on(
@@ -381,10 +477,13 @@ proptest! {
         drop_after in proptest::collection::vec(0_u64..200, 0..3),
         silent_after in proptest::collection::vec(0_u64..200, 0..3),
         answer in proptest::sample::select(&ANSWERS[..]),
+        rings_at in proptest::collection::vec(0_u32..60, 0..3),
     ) {
         let quality = LineQuality { bps, latency: Duration::from_millis(50), bit_error_rate: 1e-3 };
         let answers = vec![answer.1, Answer::Connect];
-        let options = DceOptions { quality, drop_after, silent_after, answers, ..DceOptions::default() };
+        let incoming = rings_at.into_iter().map(|at| Incoming::new(RingsWhen::At(at * SECOND))).collect();
+        let options =
+            DceOptions { quality, drop_after, silent_after, answers, incoming, ..DceOptions::default() };
         let mut bench = Bench::new(options);
         for (action, millis, bytes) in script {
             match action {
@@ -416,6 +515,8 @@ fn any_typing() -> impl Strategy<Value = Vec<u8>> {
         "ATI\r",
         "ATS12=0\r",
         "ATZ\r",
+        "ATA\r",
+        "ATS0=1\r",
         "ATV0S3=10\r",
     ];
     prop_oneof![
