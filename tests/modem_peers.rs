@@ -278,7 +278,7 @@ fn tcpatmodem_left_on_line_by_kill_9_is_hung_up_first_and_the_fetch_succeeds() {
     child.wait().unwrap();
     let next = home.run(&["-v", "fetch", "--json", "home"]);
     next.ended(0, "done");
-    assert!(next.err.contains("hanging that call up first"), "{}", next.err);
+    assert!(next.err.contains("hanging it up first"), "{}", next.err);
     assert_eq!(home.mail(), messages(&mailbox));
 }
 

@@ -169,7 +169,11 @@ fn add(total: &mut CallReport, call: &CallReport) {
     total.bytes_down += call.bytes_down;
     total.bytes_up += call.bytes_up;
     total.call_time += call.call_time;
-    total.connect = call.connect.clone().or(total.connect.take());
+    // Of the last call that connected.
+    if call.connect.is_some() {
+        total.connect.clone_from(&call.connect);
+        total.statistics.clone_from(&call.statistics);
+    }
     total.off_hook.clone_from(&call.off_hook);
 }
 
@@ -221,6 +225,11 @@ mod tests {
     fn what_all_calls_cost_is_added_up() {
         let call = CallReport {
             connect: Some(crate::modem::ConnectInfo::read("CONNECT")),
+            statistics: vec![crate::modem::Said {
+                command: "ATI6".into(),
+                lines: vec!["x".into()],
+                ok: true,
+            }],
             dials: 1,
             bytes_down: 10,
             bytes_up: 5,

@@ -180,6 +180,7 @@ pub async fn call<T>(
             hung_up = hang_up(&mut link, &profile, in_call) => hung_up,
             signal = interrupted() => Err(format!("{signal} came while hanging up")),
         };
+        report.call_time += between(carrier_since, carrier_until.unwrap_or_else(now));
         report.off_hook = hung_up.err();
         if report.off_hook.is_none() && report.connect.is_some() {
             let was_lost = matches!(&went, Err(failure) if failure.ending == Ending::CarrierLost);
@@ -190,7 +191,6 @@ pub async fn call<T>(
                 failure.message = format!("{} (the modem adds: {reason})", failure.message);
             }
         }
-        report.call_time += between(carrier_since, carrier_until.unwrap_or_else(now));
     } else {
         report.call_time += between(carrier_since, now());
     }
