@@ -227,7 +227,7 @@ fn what_was_agreed_on_and_what_the_modem_says_afterwards_stand_in_the_report() {
     let sim = Sim::start(&["--ring", "0", "--user", "mary", "--password", PASSWORD, "--connect-text", text]);
     let locks = tempfile::tempdir().unwrap();
     let home = locking_home(&sim, locks.path(), "usr-courier");
-    let ran = home.fetch();
+    let ran = home.run(&["-v", "fetch", "--json"]);
     ran.ended(0, "done");
     assert_eq!(ran.json("connect"), text);
     let connection = ran.json("connection");
