@@ -167,7 +167,7 @@ proptest! {
         before in "[ -~]{0,20}", words in "(OK|ERROR|BUSY|CONNECT 2400|NO CARRIER|FAX|VOICE)",
         behind in "[ -~]{0,3}", end in proptest::sample::select(vec!['\r', '\n']),
     ) {
-        let codes = ResultCodes::from([(13, "CONNECT 9600/ARQ".to_owned())]);
+        let codes = ResultCodes::from([("13".to_owned(), "CONNECT 9600/ARQ".to_owned())]);
         let line = format!("{before}{words}{behind}{end}");
         let (taken, heard) = Reader::new(codes).hear(line.as_bytes());
         prop_assert!(taken <= line.len());

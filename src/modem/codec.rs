@@ -26,7 +26,9 @@ pub struct Reader {
 }
 
 /// What a maker's result codes in numbers mean, in words, where they differ from the common ones.
-pub type ResultCodes = BTreeMap<u16, String>;
+///
+/// Keys are numbers (`13`) or whole lines in capitals (`CONNECT FAST`).
+pub type ResultCodes = BTreeMap<String, String>;
 
 /// One line from a modem.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,6 +126,16 @@ impl Reader {
         self.overlong |= shown.next().is_some();
     }
 
+    /// A line in words, by the maker's list first.
+    fn read_words(&self, text: &str) -> Response {
+        let own = if self.codes.is_empty() { None } else { self.codes.get(&text.to_ascii_uppercase()) };
+        match own.map(|words| parse_verbose(words)) {
+            Some(Response::Connect(info)) => Response::Connect(ConnectInfo { text: text.to_owned(), ..info }),
+            Some(response) => response,
+            None => parse_verbose(text),
+        }
+    }
+
     fn end_line(&mut self, ended_by: u8) -> Option<Heard> {
         let line = std::mem::take(&mut self.line);
         let overlong = std::mem::take(&mut self.overlong);
@@ -138,7 +150,7 @@ impl Reader {
         }
         let number = if ended_by == CR { parse_numeric(&text, &self.codes) } else { None };
         let numeric = number.is_some();
-        let response = number.unwrap_or_else(|| parse_verbose(&text));
+        let response = number.unwrap_or_else(|| self.read_words(&text));
         Some(Heard { response, text, numeric, ended_by })
     }
 }
@@ -208,7 +220,7 @@ fn parse_numeric(text: &str, codes: &ResultCodes) -> Option<Response> {
     let connect =
         |rate| Response::Connect(ConnectInfo { text: text.to_owned(), rate, ..ConnectInfo::default() });
     let code = digits.parse::<u16>().ok()?;
-    if let Some(words) = codes.get(&code) {
+    if let Some(words) = codes.get(&code.to_string()) {
         return Some(match parse_verbose(words) {
             Response::Connect(info) => Response::Connect(ConnectInfo {
                 text: format!("{text} ({words})"),
@@ -227,8 +239,9 @@ fn parse_numeric(text: &str, codes: &ResultCodes) -> Option<Response> {
             other => other,
         });
     }
-    // Where the maker's list is known, a number that it lacks is none of his results.
-    if !letters.is_empty() || !codes.is_empty() && code > COMMON_CODE_MAX {
+    // Where the maker's numbers are known, one that is not among them is none of his results.
+    let has_numbers = codes.keys().any(|key| key.starts_with(|c: char| c.is_ascii_digit()));
+    if !letters.is_empty() || has_numbers && code > COMMON_CODE_MAX {
         return None;
     }
     Some(match code {
@@ -272,6 +285,11 @@ fn parse_verbose(text: &str) -> Response {
     ))
     .parse(text);
     parsed.map_or(Response::Text, |(_, response)| response)
+}
+
+/// Whether these words are a result that a modem ends or begins a call with.
+pub fn is_result(words: &str) -> bool {
+    !matches!(parse_verbose(words), Response::Text | Response::Echo | Response::CallerId)
 }
 
 /// The ways a call fails.
@@ -538,7 +556,13 @@ mod tests {
 
     #[test]
     fn a_makers_own_numbers_are_read_by_his_list() {
-        let codes = ResultCodes::from([(13, "CONNECT 9600/ARQ".to_owned()), (34, "FAX".to_owned())]);
+        let own = [
+            ("13", "CONNECT 9600/ARQ"),
+            ("34", "FAX"),
+            ("CONNECT FAST", "CONNECT/PEP"),
+            ("PAS DE TONALITE", "NO DIALTONE"),
+        ];
+        let codes = own.map(|(code, words)| (code.to_owned(), words.to_owned())).into();
         let mut reader = Reader::new(codes);
         let mut heard = |line: &[u8]| reader.hear(line).1.map(|heard| heard.response);
         let Some(Response::Connect(info)) = heard(b"13\r") else { panic!("13 is CONNECT") };
@@ -551,6 +575,10 @@ mod tests {
             (Some("LAPM"), Some("COMPRESSED"))
         );
         assert_eq!(heard(b"7\r"), Some(Response::Busy), "the common ones stay");
+        assert_eq!(heard(b"99\r"), Some(Response::Text), "and others are none of his");
+        assert_eq!(heard(b"Pas de tonalite\r\n"), Some(Response::NoDialtone));
+        let Some(Response::Connect(info)) = heard(b"CONNECT FAST\r\n") else { panic!("it is CONNECT") };
+        assert_eq!((info.text.as_str(), info.modulation.as_deref()), ("CONNECT FAST", Some("PEP")));
     }
 
     #[test]

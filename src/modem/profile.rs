@@ -67,7 +67,7 @@ pub struct Profile {
     /// Bit/s that the way behind the modem carries at most, whatever CONNECT says: satellite
     /// telephones say 9600 and carry 2,400.
     pub line_rate: Option<u32>,
-    /// Result codes in numbers that are this maker's own.
+    /// Result codes that are this maker's own: a number or a whole line, and what it means.
     pub codes: ResultCodes,
     /// Asks what became of the last call, once it is over: `I6`.
     pub statistics: Vec<String>,

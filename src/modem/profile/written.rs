@@ -9,6 +9,7 @@ use super::{
     ConnectRate, FlowControl, NUMBER_PLACE, Profile, ProfileError, RINGS_PLACE, Setting, Source, Speaker,
     Switch, WAIT_MS_MAX, WAIT_PLACE, builtin,
 };
+use crate::modem::codec::is_result;
 
 /// The keys of one file.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -239,9 +240,23 @@ impl Written {
             within("speeds", Some(u64::from(*speed)), SPEED_LEAST, SPEED_MOST)?;
         }
         within("line_rate", self.line_rate.map(u64::from), LINE_RATE_LEAST, SPEED_MOST)?;
-        for code in self.codes.iter().flatten().map(|(code, _)| code) {
+        for (code, words) in self.codes.iter().flatten() {
+            if !words.is_empty() && !is_result(words) {
+                return Err((
+                    "codes",
+                    format!(
+                        "{code:?} cannot mean {words:?}, which is no result code; \"\" is for what ends no call and tells nothing"
+                    ),
+                ));
+            }
+            if code.starts_with(|c: char| c.is_ascii_alphabetic()) {
+                continue; // a whole line
+            }
             if code.len() > 3 || code.parse::<u16>().is_err() {
-                return Err(("codes", format!("{code:?} is not a number of three digits at most")));
+                return Err((
+                    "codes",
+                    format!("{code:?} is neither a number of three digits at most nor a line in words"),
+                ));
             }
         }
         Ok(())
@@ -390,8 +405,7 @@ impl Written {
             data_bearer: self.data_bearer.unwrap_or(false),
             connect_rate: self.connect_rate.unwrap_or_default(),
             line_rate: self.line_rate,
-            // Numbers, by the check.
-            codes: codes.into_iter().filter_map(|(code, words)| Some((code.parse().ok()?, words))).collect(),
+            codes: codes.into_iter().map(|(code, words)| (spelt(&code), words)).collect(),
             statistics: texts(self.statistics),
             cause: texts(self.cause),
             identify: texts(self.identify),
@@ -432,6 +446,11 @@ impl SettingToml {
         };
         (!text.is_empty()).then_some(Setting { text, wait })
     }
+}
+
+/// A code as it is looked for: `013` is 13, and lines are compared in capitals.
+fn spelt(code: &str) -> String {
+    code.parse::<u16>().map_or_else(|_| code.to_ascii_uppercase(), |number| number.to_string())
 }
 
 fn check_characters(key: &'static str, command: &str) -> Result<(), Wrong> {

@@ -13,7 +13,7 @@ fuzz_target!(|data: &[u8]| {
         let info = ConnectInfo::read(&text).settle(meaning, Some(57_600), None);
         assert!(text.is_empty() || !info.sentence().is_empty());
     }
-    let codes = ResultCodes::from([(13, "CONNECT 9600/ARQ".to_owned()), (11, "RINGING".to_owned())]);
+    let codes = ResultCodes::from([("13".into(), "CONNECT 9600/ARQ".into()), ("11".into(), "RINGING".into())]);
     let whole = hear(&mut Reader::new(codes.clone()), rest);
     let (first, second) = rest.split_at(usize::from(*at).min(rest.len()));
     let mut reader = Reader::new(codes);
