@@ -11,8 +11,11 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::codec::{Heard, Reader, Response};
+use super::dial::DIAL_WAIT_MAX;
 use super::profile::Profile;
-use super::ready::{Awake, COMMAND_GAP, Ready, ReadyError, ReadyEvent, SetUp, accepted};
+use super::ready::{
+    Awake, COMMAND_GAP, Command, Need, Ready, ReadyError, ReadyEvent, SetUp, accepted, setup_commands,
+};
 use crate::machine::{Machine, Output, Transmit};
 
 /// Asks one question after the other.
@@ -51,13 +54,23 @@ enum State {
 }
 
 impl Ask {
-    /// Asks `questions` (without their AT) of a modem that is woken first.
+    /// Asks `questions` (without their AT) of a modem that is woken first, and told to answer in words.
     pub fn new(profile: &Profile, set_up: &SetUp, questions: &[String]) -> Self {
-        // In words and without echo, so that answers can be told from results and questions.
-        let mut setup = super::ready::setup_commands(profile, &set_up.choices, Duration::from_secs(1));
+        let mut setup = setup_commands(profile, &set_up.choices, DIAL_WAIT_MAX);
         setup.retain(|command| command.setting == "init");
-        for command in &mut setup {
-            command.need = super::ready::Need::Optional;
+        Self::behind(profile, set_up, setup, questions)
+    }
+
+    /// The same of a modem that is set up as for a call first. What it refuses is noted.
+    pub fn of_set_up(profile: &Profile, set_up: &SetUp, questions: &[String]) -> Self {
+        let setup = setup_commands(profile, &set_up.choices, DIAL_WAIT_MAX);
+        Self::behind(profile, set_up, setup, questions)
+    }
+
+    fn behind(profile: &Profile, set_up: &SetUp, mut setup: Vec<Command>, questions: &[String]) -> Self {
+        // A question is worth asking even if a setting does not hold.
+        for command in setup.iter_mut().filter(|command| command.need == Need::Needed) {
+            command.need = Need::Optional;
         }
         Self {
             questions: questions.iter().take(QUESTIONS_MAX).cloned().collect(),

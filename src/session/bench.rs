@@ -27,16 +27,23 @@ pub struct Found {
     pub leads: Option<Leads>,
 }
 
-/// Asks the modem on `line` these questions.
+/// Asks the modem on `line` these questions. With `with_settings` its settings are sent first, as for a call, and
+/// those that it refuses are noted.
 pub async fn ask(
     line: &LineConfig,
     questions: &[String],
+    with_settings: bool,
     transcript: Transcript,
     watch: Watch<'_>,
     mut interrupted: impl AsyncFnMut() -> &'static str,
 ) -> Result<Found, Failure> {
     let (mut link, profile) = open_modem(line, transcript, watch)?;
-    let mut ask = Ask::new(&profile, &set_up(&link, &line.modem_use), questions);
+    let set_up = set_up(&link, &line.modem_use);
+    let mut ask = if with_settings {
+        Ask::of_set_up(&profile, &set_up, questions)
+    } else {
+        Ask::new(&profile, &set_up, questions)
+    };
     let asked = async {
         let outcome = link.drive(&mut ask, |_, event| {
             tell_ready(watch, event);

@@ -35,6 +35,9 @@ pub(in crate::cli) struct ProbeArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The profile's settings are sent first, as for a call: those that the modem does
+not know are named. Nothing is dialled.")]
 pub(in crate::cli) struct InfoArgs {
     #[command(flatten)]
     which: Which,
@@ -90,7 +93,7 @@ pub(super) fn probe(global: &Global, args: &ProbeArgs) -> Result<Ending, Failure
     let profiles = all_profiles(global);
     let mut found_any = None;
     for target in targets {
-        match asked(global, &target, |profile| profile.identify.clone()) {
+        match asked(global, &target, false, |profile| profile.identify.clone()) {
             Ok(found) => {
                 let fitting = identity::suggest(&found.said, &profiles);
                 if global.json {
@@ -124,7 +127,7 @@ pub(super) fn probe(global: &Global, args: &ProbeArgs) -> Result<Ending, Failure
 
 pub(super) fn info(global: &Global, args: &InfoArgs) -> Result<Ending, Failure> {
     let chosen = args.which.choose(global)?;
-    let found = asked(global, &chosen, |profile| {
+    let found = asked(global, &chosen, true, |profile| {
         let mut questions = profile.identify.clone();
         for more in [&profile.signal, &profile.statistics, &profile.cause] {
             questions.extend(more.iter().cloned());
@@ -230,6 +233,7 @@ fn in_runtime<T>(
 fn asked(
     global: &Global,
     target: &Chosen,
+    with_settings: bool,
     questions: impl Fn(&Profile) -> Vec<String>,
 ) -> Result<Found, Failure> {
     let display = Display::new(global, &target.name);
@@ -238,7 +242,10 @@ fn asked(
         let mut watch = |progress| display.show(progress);
         watch(Progress::Stage(Stage::Opening, target.name.clone()));
         let transcript = transcript(&display);
-        bench::ask(&target.line, &questions, transcript, &mut watch, async || signals.next().await).await
+        bench::ask(&target.line, &questions, with_settings, transcript, &mut watch, async || {
+            signals.next().await
+        })
+        .await
     })?;
     display.finish();
     found
