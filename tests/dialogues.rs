@@ -105,7 +105,7 @@ fn a_file_that_cannot_be_read_is_refused_with_its_line() {
     for (from, to, said) in [
         ("modem: any\n", "", "a.txt: no `modem:`"),
         ("written for", "for", "begins with `recorded`"),
-        ("dial: 1\n", "", "no `dial, hang-up or ask:`"),
+        ("dial: 1\n", "", "no `dial, answer, hang-up or ask:`"),
         ("expect: failed busy\n", "", "no `expect:`"),
         ("dial: 1", "dail: 1", "a.txt:3: unknown key `dail`"),
         ("> AT\n", "! dtr up\n", "a.txt:4: `dtr up`"),
@@ -135,7 +135,8 @@ fn lines_of_a_transcript_are_read_as_mailcall_prints_them() {
 }
 
 /// What the dialogues show among them.
-const SHOWN: [&str; 39] = [
+const SHOWN: [&str; 40] = [
+    "answer",
     "call-coming-in",
     "connect",
     "numeric",

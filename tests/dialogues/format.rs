@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use mailcall::machine::Control;
-use mailcall::modem::{FlowChoice, Profile, SetUp, SpeakerChoice};
+use mailcall::modem::{Answering, FlowChoice, Profile, SetUp, SpeakerChoice};
 
 /// One file.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub struct Dialogue {
 pub enum Task {
     /// Dial this number, and wait so long.
     Dial(String, Duration),
+    /// Wait so long for a call, and answer it at this ring; by itself if `by-modem`.
+    Answer(Answering),
     /// Hang up whatever is up.
     HangUp,
     /// Ask these questions.
@@ -207,6 +209,15 @@ impl Reading<'_> {
             "with" => self.with.push(value.to_owned()),
             "dial" => self.task = Some(Task::Dial(value.to_owned(), Duration::from_secs(60))),
             "hang-up" => self.task = Some(Task::HangUp),
+            "answer" => {
+                let (rings, by_modem) = match value.strip_suffix("by-modem") {
+                    Some(rings) => (rings.trim(), true),
+                    None => (value, false),
+                };
+                let rings = rings.parse().map_err(|_| format!("{value:?}: at which ring?"))?;
+                let wait = Duration::from_secs(60);
+                self.task = Some(Task::Answer(Answering { wait, rings, by_modem }));
+            }
             "ask" => {
                 self.task = Some(Task::Ask(value.split_whitespace().map(str::to_owned).collect()));
             }
@@ -246,9 +257,11 @@ impl Reading<'_> {
         }
         let mut task = match self.task.take() {
             Some(task) => task,
-            None => return missing("dial, hang-up or ask"),
+            None => return missing("dial, answer, hang-up or ask"),
         };
-        if let (Task::Dial(_, wait), Some(asked)) = (&mut task, self.wait) {
+        if let (Task::Dial(_, wait) | Task::Answer(Answering { wait, .. }), Some(asked)) =
+            (&mut task, self.wait)
+        {
             *wait = asked;
         }
         if let Some(step) = self.steps.iter().find(|step| step.what == What::Setup(Vec::new())) {

@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use mailcall::machine::{Control, Machine};
+use mailcall::modem::answer::ANSWER_OVERHEAD_MAX;
 use mailcall::modem::dial::DIAL_OVERHEAD_MAX;
 use mailcall::modem::hangup::HANG_UP_MAX;
 use mailcall::modem::ready::{READY_MAX, ReadyEvent, setup_commands};
 use mailcall::modem::{
-    Ask, ConnectInfo, Dial, DialError, DialEvent, DialRules, HangUp, HangUpEvent, HungUp, ReadyError, Said,
+    Answer, AnswerError, AnswerEvent, Ask, ConnectInfo, Dial, DialError, DialEvent, DialRules, HangUp,
+    HangUpEvent, HungUp, ReadyError, Said,
 };
 use mailcall::sim::converse::{Conversation, Peer, PeerStep, converse};
 use mailcall::sim::wire::LineQuality;
@@ -41,6 +43,15 @@ pub fn replay(dialogue: &Dialogue, pace: Pace) -> Result<(), String> {
             let player = Player::new(dialogue, setup, pace);
             let ended = play(&mut dial, player, *wait + DIAL_OVERHEAD_MAX);
             ended.map(dialled, dial_event)
+        }
+        Task::Answer(answering) => {
+            let mut answer = Answer::new(dialogue.profile.clone(), &dialogue.set_up, *answering);
+            let choices = &dialogue.set_up.choices;
+            let setup = setup_commands(&dialogue.profile, choices, Duration::from_secs(85));
+            let setup = setup.into_iter().map(|command| format!("AT{}", command.text)).collect();
+            let player = Player::new(dialogue, setup, pace);
+            let ended = play(&mut answer, player, answering.wait + ANSWER_OVERHEAD_MAX);
+            ended.map(answered, answer_event)
         }
         Task::HangUp => {
             let mut hang_up = HangUp::new(&dialogue.profile, dialogue.set_up.has_dtr);
@@ -253,6 +264,28 @@ fn dial_event(event: &DialEvent) -> Told {
         DialEvent::Dialling(number) => Told::Event(format!("dialling {number}")),
         DialEvent::Ringing => Told::Event("ringing".to_owned()),
         DialEvent::Note(note) => Told::Note(note.clone()),
+    }
+}
+
+fn answered(outcome: &Result<ConnectInfo, AnswerError>) -> String {
+    match outcome {
+        Ok(info) => connected(info),
+        Err(AnswerError::NotReady(error)) => not_ready(error),
+        Err(AnswerError::NobodyCalled { .. }) => "failed nobody-called".to_owned(),
+        Err(AnswerError::StoppedRinging) => "failed stopped-ringing".to_owned(),
+        Err(AnswerError::NoCarrier) => "failed no-carrier".to_owned(),
+        Err(AnswerError::Refused { .. }) => "failed refused".to_owned(),
+        Err(AnswerError::PortGone) => "failed port-gone".to_owned(),
+    }
+}
+
+fn answer_event(event: &AnswerEvent) -> Told {
+    match event {
+        AnswerEvent::Ready(event) => ready_event(event),
+        AnswerEvent::Waiting => Told::Event("waiting".to_owned()),
+        AnswerEvent::Rings(count) => Told::Event(format!("rings {count}")),
+        AnswerEvent::Answers(caller) => Told::Event(format!("answers {caller}")),
+        AnswerEvent::Note(note) => Told::Note(note.clone()),
     }
 }
 

@@ -11,7 +11,8 @@ use libfuzzer_sys::fuzz_target;
 use mailcall::modem::dial::DIAL_OVERHEAD_MAX;
 use mailcall::modem::hangup::HANG_UP_MAX;
 use mailcall::modem::ready::READY_MAX;
-use mailcall::modem::{Ask, Dial, DialRules, HangUp, Profile, SetUp};
+use mailcall::modem::answer::ANSWER_OVERHEAD_MAX;
+use mailcall::modem::{Answer, Answering, Ask, Dial, DialRules, HangUp, Profile, SetUp};
 use mailcall_fuzz::{arrivals, drive};
 
 fuzz_target!(|data: &[u8]| {
@@ -22,7 +23,12 @@ fuzz_target!(|data: &[u8]| {
     let set_up = SetUp { speed: Some(57_600), tries_speeds: options & 2 != 0, has_dtr, ..SetUp::default() };
     let arrivals = arrivals(rest);
     match options >> 2 & 3 {
-        0 | 1 => {
+        0 => {
+            let answering = Answering { wait: Duration::from_secs(20), rings: 2, by_modem: options & 16 != 0 };
+            let mut answer = Answer::new(profile.clone(), &set_up, answering);
+            drive(&mut answer, &arrivals, ANSWER_OVERHEAD_MAX + answering.wait);
+        }
+        1 => {
             let wait = Duration::from_secs(20);
             let mut dial = Dial::new(profile.clone(), &set_up, &DialRules::default(), "5551212", wait).expect("a sound number");
             drive(&mut dial, &arrivals, DIAL_OVERHEAD_MAX + wait);
