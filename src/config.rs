@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::modem::{DialRules, Location, Profile, ProfileError};
+use crate::modem::{DialRules, FlowChoice, Location, Profile, ProfileError};
 
 mod account;
 mod calling;
@@ -68,26 +68,13 @@ pub enum LineKind {
         /// Bits a second between computer and modem.
         speed: u32,
         /// Flow control.
-        flow: Flow,
+        flow: FlowChoice,
     },
     /// Any command on a terminal of its own: `ssh -tt host`, a shell.
     Exec {
         /// Program and arguments.
         command: Vec<String>,
     },
-}
-
-/// Flow control between computer and modem.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Flow {
-    /// RTS and CTS, in hardware.
-    #[default]
-    RtsCts,
-    /// XON and XOFF, in the data.
-    XonXoff,
-    /// None.
-    None,
 }
 
 /// One `[account.NAME]`: a mailbox and how to get at it.

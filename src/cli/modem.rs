@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::{Global, config_failure};
-use crate::config::{Config, ConfigError, Flow, LineConfig, LineKind, ModemFolders};
-use crate::modem::Profile;
+use crate::config::{Config, ConfigError, LineConfig, LineKind, ModemFolders};
+use crate::modem::{FlowChoice, Profile};
 use crate::session::{Ending, Failure, Stage};
 
 mod list;
@@ -123,7 +123,8 @@ fn by_port(config: &Config, port: &Path) -> Chosen {
 }
 
 fn plain_port(port: &Path) -> LineConfig {
-    let kind = LineKind::Serial { device: port.to_owned(), speed: SPEED_DEFAULT, flow: Flow::default() };
+    let kind =
+        LineKind::Serial { device: port.to_owned(), speed: SPEED_DEFAULT, flow: FlowChoice::default() };
     LineConfig::new(kind, Profile::builtin("generic"))
 }
 

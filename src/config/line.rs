@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{ConfigError, Flow, LineConfig, LineKind, ModemFolders, ModemUse, Place, SPEED_DEFAULT};
+use super::{ConfigError, LineConfig, LineKind, ModemFolders, ModemUse, Place, SPEED_DEFAULT};
 use super::{dialling, expand_home};
 use crate::modem::dial::DIAL_WAIT_LIMIT;
 use crate::modem::profile::Switch;
@@ -19,7 +19,7 @@ pub(super) struct LineToml {
     kind: Spanned<String>,
     device: Option<String>,
     speed: Option<Spanned<u32>>,
-    flow: Option<Flow>,
+    flow: Option<FlowChoice>,
     modem: Option<Spanned<String>>,
     speaker: Option<Spanned<SpeakerChoice>>,
     error_correction: Option<Spanned<bool>>,
@@ -153,11 +153,7 @@ fn check_modem_use(
     };
     Ok(ModemUse {
         choices: Choices {
-            flow: match raw.flow.unwrap_or_default() {
-                Flow::RtsCts => FlowChoice::RtsCts,
-                Flow::XonXoff => FlowChoice::XonXoff,
-                Flow::None => FlowChoice::None,
-            },
+            flow: raw.flow.unwrap_or_default(),
             speaker: raw.speaker.as_ref().map(|speaker| *speaker.get_ref()),
             error_correction: switch("error_correction", &raw.error_correction, &profile.error_correction)?,
             compression: switch("compression", &raw.compression, &profile.compression)?,
@@ -219,7 +215,7 @@ fn check_dial_wait(given: &Spanned<u64>, place: &Place<'_>) -> Result<Duration, 
     let wait = Duration::from_secs(*given.get_ref());
     if !(DIAL_WAIT_LEAST..=DIAL_WAIT_LIMIT).contains(&wait) {
         let (least, most) = (DIAL_WAIT_LEAST.as_secs(), DIAL_WAIT_LIMIT.as_secs());
-        let message = format!("`dial_wait`: dial_wait is in seconds, from {least} to {most}");
+        let message = format!("`dial_wait` is in seconds, from {least} to {most}");
         return Err(place.wrong(given.span(), message));
     }
     Ok(wait)
@@ -227,3 +223,62 @@ fn check_dial_wait(given: &Spanned<u64>, place: &Place<'_>) -> Result<Duration, 
 
 /// Less than this no call is put through.
 const DIAL_WAIT_LEAST: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Config;
+
+    const LINE: &str = "[line.usr]\nkind = \"serial\"\ndevice = \"/dev/ttyUSB0\"\n";
+
+    fn line(keys: &str) -> Result<LineConfig, String> {
+        let parsed = Config::parse(&format!("{LINE}{keys}\n"), Path::new("config.toml"));
+        parsed.map(|config| config.lines["usr"].clone()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_line_says_how_its_modem_is_used() {
+        let usual = line("").unwrap();
+        assert_eq!(usual.modem_use, ModemUse::default());
+        assert!(usual.modem_use.find_speed && usual.modem_use.dial_wait == Duration::from_secs(90));
+        let chosen = line(
+            "modem = \"usr-courier\"\nflow = \"none\"\nspeaker = \"dialling\"\nerror_correction = false\n\
+             compression = false\ninit = [\"S10=50\"]\nfind_speed = false\ndial_wait = 255",
+        );
+        let choices = Choices {
+            flow: FlowChoice::None,
+            speaker: Some(SpeakerChoice::Dialling),
+            error_correction: Some(false),
+            compression: Some(false),
+            init: vec!["S10=50".to_owned()],
+        };
+        let expected = ModemUse { choices, find_speed: false, dial_wait: Duration::from_secs(255) };
+        assert_eq!(chosen.unwrap().modem_use, expected);
+    }
+
+    #[test]
+    fn what_no_port_or_modem_could_do_is_refused_with_its_line() {
+        for (keys, at, says) in [
+            ("speed = 0", 4, "9600"),
+            ("flow = \"dtr\"", 4, "rtscts"),
+            ("command = [\"sh\"]", 4, "has a `device`"),
+            ("address = \"host:1\"", 4, "over a network"),
+            ("dial_wait = 4", 4, "from 5 to 255"),
+            ("dial_wait = 256", 4, "from 5 to 255"),
+            ("init = [\"S10=50\", \"\"]", 4, "is empty"),
+            ("init = [\"ATS10=50\"]", 4, "leave the AT"),
+            ("speaker = \"loud\"", 4, "dialling"),
+            ("compression = false", 4, "no command for that"),
+            ("modem = \"none\"\nfind_speed = true", 5, "`find_speed` is for a modem"),
+        ] {
+            let message = line(keys).unwrap_err();
+            assert!(message.starts_with(&format!("config.toml:{at}: ")), "{message}");
+            assert!(message.contains(says), "{message}");
+        }
+        let exec = "[line.ssh]\nkind = \"exec\"\ncommand = [\"ssh\"]\nlock_dir = \"/tmp\"\n";
+        let message = Config::parse(exec, Path::new("config.toml")).unwrap_err().to_string();
+        assert!(message.starts_with("config.toml:4: ") && message.contains("serial port"), "{message}");
+    }
+}

@@ -14,13 +14,13 @@ use super::dialling::{hang_up, reason, statistics};
 use super::link::{LineEnd, Link};
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
-use crate::config::{AccountConfig, Config, Flow, LineConfig, LineKind};
+use crate::config::{AccountConfig, Config, LineConfig, LineKind};
 use crate::line::Line;
 use crate::line::exec::{ExecError, ExecLine, ExecSettings};
 use crate::line::serial::{self, OpenError, SerialLine, SerialSettings};
 use crate::login::{Credentials, Login, LoginError, LoginLimits, PromptLook};
 use crate::machine::Machine;
-use crate::modem::{ConnectInfo, Said};
+use crate::modem::{ConnectInfo, FlowChoice, Said};
 use crate::secret::Secret;
 use crate::shell::{HostFacts, Open, OpenOptions, REPLY_BYTES_MAX, Reply, Shell, ShellError};
 use crate::store::dials::Dials;
@@ -230,9 +230,9 @@ pub(super) fn open(config: &LineConfig) -> Result<Box<dyn Line>, Failure> {
     match &config.kind {
         LineKind::Serial { device, speed, flow } => {
             let flow = match flow {
-                Flow::RtsCts => serial::Flow::RtsCts,
-                Flow::XonXoff => serial::Flow::XonXoff,
-                Flow::None => serial::Flow::None,
+                FlowChoice::RtsCts => serial::Flow::RtsCts,
+                FlowChoice::XonXoff => serial::Flow::XonXoff,
+                FlowChoice::None => serial::Flow::None,
             };
             let lock_dir = config.lock_dir.clone();
             let settings = SerialSettings { lock_dir, ..SerialSettings::new(device, *speed, flow) };
