@@ -77,6 +77,8 @@ fn a_dry_run_prints_every_line_and_opens_no_port() {
     let lines: Vec<&str> = ran.out.lines().filter_map(|line| line.trim().split("  ").next()).collect();
     assert!(lines.contains(&"AT+CBST=71,0,1"), "{}", ran.out);
     assert!(lines.contains(&"ATDT0015551212"), "{}", ran.out);
+    let json = home.run(&["--json", "modem", "dial", "5551212", "/dev/no-such-port", "--dry-run"]);
+    assert_eq!((json.code, json.out.as_str()), (64, ""), "{}", json.err);
 }
 
 #[test]

@@ -44,7 +44,9 @@ pub fn advice(failure: &Failure) -> Option<&'static str> {
         Ending::BadData if failure.stage != Stage::Preparing => {
             Some("check `mailbox` in the account: is it the file you meant?")
         }
-        Ending::ModemSilent => Some("a line that is connected already needs modem = \"none\""),
+        Ending::ModemSilent if failure.stage != Stage::Preparing => {
+            Some("a line that is connected already needs modem = \"none\"")
+        }
         Ending::LocalDisk if failure.stage != Stage::Preparing => {
             Some("nothing is lost: mend it, then fetch again")
         }
@@ -63,7 +65,7 @@ pub fn advice(failure: &Failure) -> Option<&'static str> {
             Some("leave `transfer` out of the account: then what the host has is used")
         }
         Ending::LoginRefused => Some("it is never tried again by itself: hosts lock accounts"),
-        Ending::NoPermission if failure.stage != Stage::Opening => {
+        Ending::NoPermission if !matches!(failure.stage, Stage::Preparing | Stage::Opening) => {
             Some("ask the host's keeper for the right to read it, or set `mailbox` to another file")
         }
         Ending::Config if failure.stage == Stage::Preparing => {
@@ -74,6 +76,7 @@ pub fn advice(failure: &Failure) -> Option<&'static str> {
         | Ending::Usage
         | Ending::BadData
         | Ending::NoSuchPort
+        | Ending::ModemSilent
         | Ending::Bug
         | Ending::LocalDisk
         | Ending::NoDialtone

@@ -7,12 +7,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Chosen, How, Which, choose, folders};
-use crate::cli::dry_run::dialogue;
+use crate::cli::dry_run::{dialogue, refuse_json};
 use crate::cli::interrupt::Signals;
 use crate::cli::progress::Display;
 use crate::cli::report::off_hook;
 use crate::cli::{Global, duration};
-use crate::config::{LineConfig, LineKind};
+use crate::config::{LineConfig, LineKind, SPEED_DEFAULT};
 use crate::line::Leads;
 use crate::line::lock::holder_of;
 use crate::line::ports::{self, PortEntry};
@@ -88,31 +88,39 @@ pub(super) fn probe(global: &Global, args: &ProbeArgs) -> Result<Ending, Failure
         None => free_ports(global, &args.how)?,
     };
     let profiles = all_profiles(global);
-    let mut found_any = None;
+    let mut answered = false;
+    let mut without = Vec::new();
     for target in targets {
         match asked(global, &target, |profile| profile.identify.clone()) {
             Ok(found) => {
+                answered = true;
                 let fitting = identity::suggest(&found.said, &profiles);
                 if global.json {
                     print_json(&found, fitting);
                 } else {
                     print_probe(&target, &found, &fitting, &profiles);
                 }
-                found_any = Some(Ok(Ending::Done));
             }
-            Err(failure) if failure.ending == Ending::Interrupted => return Err(failure),
+            Err(failure) if args.line.is_some() || failure.ending == Ending::Interrupted => {
+                return Err(failure);
+            }
             // One port of several without a modem is no failure.
-            Err(failure) if args.line.is_none() => {
-                println!("{}: {}", target.name, failure.message);
-                found_any = found_any.or(Some(Err(failure.ending)));
+            Err(failure) => {
+                if global.json {
+                    eprintln!("mailcall: {}", failure.message);
+                } else {
+                    println!("{}", failure.message);
+                }
+                without.push(failure.ending);
             }
-            Err(failure) => return Err(failure),
         }
     }
-    match found_any {
-        Some(Ok(ending)) => Ok(ending),
-        Some(Err(_)) => {
-            Err(Failure::new(Ending::ModemSilent, Stage::Preparing, "no modem answers on any free port"))
+    match without.first() {
+        _ if answered => Ok(Ending::Done),
+        Some(&first) => {
+            let all_alike = without.iter().all(|&ending| ending == first);
+            let ending = if all_alike { first } else { Ending::ModemSilent };
+            Err(Failure::new(ending, Stage::Preparing, "no modem answers on any free port"))
         }
         None => {
             let message =
@@ -206,6 +214,7 @@ pub(super) fn hangup(global: &Global, args: &HangupArgs) -> Result<Ending, Failu
 
 /// What would be sent to the modem, line by line.
 fn dry_run(global: &Global, chosen: &Chosen, number: &str) -> Result<Ending, Failure> {
+    refuse_json(global)?;
     let Some(profile) = chosen.line.modem.clone() else {
         let message = "this line has modem = \"none\": nothing is dialled there";
         return Err(Failure::new(Ending::Config, Stage::Preparing, message));
@@ -236,7 +245,7 @@ fn asked(
     let questions = target.line.modem.as_ref().map(questions).unwrap_or_default();
     let found = in_runtime(global, async |signals, transcript| {
         let mut watch = |progress| display.show(progress);
-        watch(Progress::Stage(Stage::Opening, target.name.clone()));
+        watch(Progress::Stage(Stage::Opening, String::new()));
         let transcript = transcript(&display);
         bench::ask(&target.line, &questions, transcript, &mut watch, async || signals.next().await).await
     })?;
@@ -295,7 +304,7 @@ fn config_lines(line: &LineConfig, found: &Found, profile: &str) -> String {
         LineKind::Serial { device, .. } => stable_name(device),
         LineKind::Exec { .. } => found.port.clone(),
     };
-    let speed = found.speed.unwrap_or(super::SPEED_DEFAULT);
+    let speed = found.speed.unwrap_or(SPEED_DEFAULT);
     format!(
         "[line.modem]\nkind   = \"serial\"\ndevice = {device:?}\nspeed  = {speed}\nmodem  = {profile:?}\n\n\
          [account.home]\nline   = \"modem\"\nphone  = \"+1 555 1212\"   # the host's number"
