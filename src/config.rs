@@ -406,6 +406,24 @@ transfer = "text"
         }
     }
 
+    /// The parser names the keys that it knows when it meets one that it does not.
+    #[test]
+    fn every_key_stands_in_a_table_of_the_documentation() {
+        let page = include_str!("../docs/configuration.md");
+        let first_cells: Vec<&str> = page.lines().filter_map(|line| line.split('|').nth(1)).collect();
+        for section in ["line.a", "account.a", "location"] {
+            let message = refused(&format!("[{section}]\nno-key = 1\n"));
+            let (_, known) = message.split_once("expected one of").expect(&message);
+            let keys: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+            assert!(keys.len() > 5, "{message}");
+            // `address` is refused in this version, with its reason.
+            for key in keys.into_iter().filter(|&key| key != "address") {
+                let told = first_cells.iter().any(|cell| cell.contains(&format!("`{key}`")));
+                assert!(told, "[{section}] {key}");
+            }
+        }
+    }
+
     #[test]
     fn an_unknown_account_is_answered_with_those_there_are() {
         let config = Config::parse(GOOD, Path::new("config.toml")).unwrap();

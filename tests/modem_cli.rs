@@ -103,6 +103,19 @@ fn a_port_without_a_modem_is_69_within_its_time() {
 }
 
 #[test]
+fn a_signal_ends_the_search_for_a_modem_to_hang_up() {
+    let pty = nix::pty::openpty(None, None).unwrap();
+    let name = nix::unistd::ttyname(&pty.slave).unwrap();
+    let home = bare_home();
+    let mut hangup = home.command(&["modem", "hangup", name.to_str().unwrap()]);
+    let mut child = hangup.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    read_until(child.stderr.as_mut().unwrap(), ": hanging up\n");
+    let pid = nix::unistd::Pid::from_raw(child.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(75));
+}
+
+#[test]
 fn without_a_line_or_a_port_it_is_said_what_to_name() {
     let home = bare_home();
     let ran = home.run(&["modem", "info"]);

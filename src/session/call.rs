@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 
 use super::calling::{at_the_end, reach};
-use super::dialling::{hang_up, reason, statistics};
+use super::dialling::{hang_up_heeding, reason, statistics};
 use super::link::{LineEnd, Link};
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
@@ -176,10 +176,7 @@ pub async fn call<T>(
                 || matches!(&went, Err(failure) if failure.ending == Ending::Interrupted));
         let carrier_until = link.ended_at();
         let profile = at_the_end(plan, profile);
-        let hung_up = tokio::select! {
-            hung_up = hang_up(&mut link, &profile, in_call) => hung_up,
-            signal = interrupted() => Err(format!("{signal} came while hanging up")),
-        };
+        let hung_up = hang_up_heeding(&mut interrupted, &mut link, &profile, in_call).await;
         report.call_time += between(carrier_since, carrier_until.unwrap_or_else(now));
         report.off_hook = hung_up.err();
         if report.off_hook.is_none() && report.connect.is_some() {

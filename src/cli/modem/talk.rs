@@ -168,9 +168,10 @@ pub(super) fn dial(global: &Global, args: &DialArgs) -> Result<Ending, Failure> 
             &mut watch,
             async || signals.next().await,
             |bytes| {
-                heard.extend_from_slice(bytes);
                 if global.json {
-                    return; // it stands in the object
+                    let room = HEARD_MAX - heard.len();
+                    heard.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                    return;
                 }
                 // Standard output is the host's; a terminal is not to be steered by it.
                 let text = crate::mailbox::display::safe_text(&String::from_utf8_lossy(bytes));
@@ -201,9 +202,10 @@ pub(super) fn dial(global: &Global, args: &DialArgs) -> Result<Ending, Failure> 
 pub(super) fn hangup(global: &Global, args: &HangupArgs) -> Result<Ending, Failure> {
     let chosen = args.which.choose(global)?;
     let display = Display::new(global, &chosen.name);
-    in_runtime(global, async |_, transcript| {
+    in_runtime(global, async |signals, transcript| {
         let mut watch = |progress| display.show(progress);
-        bench::hang_up_only(&chosen.line, transcript(&display), &mut watch).await
+        let transcript = transcript(&display);
+        bench::hang_up_only(&chosen.line, transcript, &mut watch, async || signals.next().await).await
     })??;
     display.finish();
     if !global.quiet && !global.json {
@@ -341,3 +343,6 @@ fn leads_shown(leads: Option<Leads>) -> String {
     .map(|(name, on)| format!("{name} {}", if on { "on" } else { "off" }))
     .join(", ")
 }
+
+/// Bytes of what the host says that stand in the JSON object.
+const HEARD_MAX: usize = 64 * 1024;
