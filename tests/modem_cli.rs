@@ -257,6 +257,42 @@ fn what_was_agreed_on_and_what_the_modem_says_afterwards_stand_in_the_report() {
 }
 
 #[test]
+fn a_number_that_is_held_back_is_listed_and_released() {
+    let sim = Sim::start(&["--ring", "0", "--answer", "voice"]);
+    let home = bare_home();
+    let nothing = home.run(&["modem", "release"]);
+    assert_eq!((nothing.code, nothing.out.as_str()), (0, "No number is remembered.\n"), "{}", nothing.err);
+    assert_eq!(home.run(&["modem", "dial", "5551212", &device(&sim)]).code, 75);
+    assert_eq!(home.run(&["modem", "dial", "5551212", &device(&sim)]).code, 77);
+    let listed = home.run(&["modem", "release"]);
+    assert!(listed.out.contains("5551212: ") && listed.out.contains("(voice)"), "{}", listed.out);
+    let released = home.run(&["modem", "release", "555 1212"]);
+    assert_eq!(
+        (released.code, released.out.as_str()),
+        (0, "555 1212 may be dialled again\n"),
+        "{}",
+        released.err
+    );
+    let again = home.run(&["modem", "release", "555 1212"]);
+    assert_eq!((again.code, again.out.as_str()), (0, "nothing was remembered of 555 1212\n"));
+    let dialled = home.run(&["modem", "dial", "5551212", &device(&sim)]);
+    assert_eq!(dialled.code, 75, "it is dialled, and the person answers: {}", dialled.err);
+}
+
+#[test]
+fn info_shows_what_the_modem_says_at_the_rate_and_by_the_profile_that_are_given() {
+    let sim = Sim::start(&["--quirk", "port-speed=9600"]);
+    let home = bare_home();
+    let ran = home.run(&["modem", "info", &device(&sim), "--speed", "9600", "--profile", "usr-courier"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    for says in ["answers at 9600 bit/s", "leads: unknown on this port", "ATI6"] {
+        assert!(ran.out.contains(says), "{says}: {}", ran.out);
+    }
+    assert!(!ran.err.contains("not at the line"), "it was not looked for: {}", ran.err);
+    assert_eq!(home.run(&["modem", "info", &device(&sim), "--profile", "blue"]).code, 78);
+}
+
+#[test]
 fn the_place_of_the_lines_is_not_the_satellites() {
     let home = bare_home();
     home.configure(

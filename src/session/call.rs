@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 
 use super::calling::{at_the_end, reach};
 use super::dialling::{hang_up_heeding, reason, statistics};
+pub(super) use super::link::wall_now as now;
 use super::link::{LineEnd, Link};
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
@@ -369,11 +370,6 @@ fn what_panicked(panic: &(dyn std::any::Any + Send)) -> String {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("this program has a defect: {}", text.unwrap_or("it panicked"))
-}
-
-#[allow(clippy::disallowed_methods)] // the session is where the clock is read
-pub(super) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 /// The longest that the host may be silent over one command, beside what it takes to read a file.
