@@ -77,6 +77,8 @@ fn a_dry_run_prints_every_line_and_opens_no_port() {
     let lines: Vec<&str> = ran.out.lines().filter_map(|line| line.trim().split("  ").next()).collect();
     assert!(lines.contains(&"AT+CBST=71,0,1"), "{}", ran.out);
     assert!(lines.contains(&"ATDT0015551212"), "{}", ran.out);
+    let json = home.run(&["--json", "modem", "dial", "5551212", "/dev/no-such-port", "--dry-run"]);
+    assert_eq!((json.code, json.out.as_str()), (64, ""), "{}", json.err);
 }
 
 #[test]
@@ -98,6 +100,19 @@ fn a_port_without_a_modem_is_69_within_its_time() {
     let ran = bare_home().run(&["modem", "probe", name.to_str().unwrap()]);
     assert_eq!(ran.code, 69, "{}", ran.err);
     assert!(ran.err.contains("does not answer"), "{}", ran.err);
+}
+
+#[test]
+fn a_signal_ends_the_search_for_a_modem_to_hang_up() {
+    let pty = nix::pty::openpty(None, None).unwrap();
+    let name = nix::unistd::ttyname(&pty.slave).unwrap();
+    let home = bare_home();
+    let mut hangup = home.command(&["modem", "hangup", name.to_str().unwrap()]);
+    let mut child = hangup.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    read_until(child.stderr.as_mut().unwrap(), ": hanging up\n");
+    let pid = nix::unistd::Pid::from_raw(child.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(75));
 }
 
 #[test]
@@ -239,6 +254,42 @@ fn what_was_agreed_on_and_what_the_modem_says_afterwards_stand_in_the_report() {
     }
     assert_eq!(ran.json("statistics")[0]["command"], "ATI6");
     assert!(ran.err.contains("33600 bit/s down, 28800 up"), "{}", ran.err);
+}
+
+#[test]
+fn a_number_that_is_held_back_is_listed_and_released() {
+    let sim = Sim::start(&["--ring", "0", "--answer", "voice"]);
+    let home = bare_home();
+    let nothing = home.run(&["modem", "release"]);
+    assert_eq!((nothing.code, nothing.out.as_str()), (0, "No number is remembered.\n"), "{}", nothing.err);
+    assert_eq!(home.run(&["modem", "dial", "5551212", &device(&sim)]).code, 75);
+    assert_eq!(home.run(&["modem", "dial", "5551212", &device(&sim)]).code, 77);
+    let listed = home.run(&["modem", "release"]);
+    assert!(listed.out.contains("5551212: ") && listed.out.contains("(voice)"), "{}", listed.out);
+    let released = home.run(&["modem", "release", "555 1212"]);
+    assert_eq!(
+        (released.code, released.out.as_str()),
+        (0, "555 1212 may be dialled again\n"),
+        "{}",
+        released.err
+    );
+    let again = home.run(&["modem", "release", "555 1212"]);
+    assert_eq!((again.code, again.out.as_str()), (0, "nothing was remembered of 555 1212\n"));
+    let dialled = home.run(&["modem", "dial", "5551212", &device(&sim)]);
+    assert_eq!(dialled.code, 75, "it is dialled, and the person answers: {}", dialled.err);
+}
+
+#[test]
+fn info_shows_what_the_modem_says_at_the_rate_and_by_the_profile_that_are_given() {
+    let sim = Sim::start(&["--quirk", "port-speed=9600"]);
+    let home = bare_home();
+    let ran = home.run(&["modem", "info", &device(&sim), "--speed", "9600", "--profile", "usr-courier"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    for says in ["answers at 9600 bit/s", "leads: unknown on this port", "ATI6"] {
+        assert!(ran.out.contains(says), "{says}: {}", ran.out);
+    }
+    assert!(!ran.err.contains("not at the line"), "it was not looked for: {}", ran.err);
+    assert_eq!(home.run(&["modem", "info", &device(&sim), "--profile", "blue"]).code, 78);
 }
 
 #[test]

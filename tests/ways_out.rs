@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mailcall::config::{AccountConfig, Config, Flow, LineConfig, LineKind, TransferChoice};
-use mailcall::modem::Profile;
+use mailcall::config::{AccountConfig, Config, LineConfig, LineKind, TransferChoice};
+use mailcall::modem::{FlowChoice, Profile};
 use mailcall::secret::Secret;
 use mailcall::session::call::{CallPlan, call};
 use mailcall::session::transcript::Transcript;
@@ -27,7 +27,7 @@ fn simulator(home: &std::path::Path) -> Sim {
 }
 
 fn plan(sim: &Sim) -> CallPlan {
-    let kind = LineKind::Serial { device: sim.device().to_owned(), speed: 57_600, flow: Flow::None };
+    let kind = LineKind::Serial { device: sim.device().to_owned(), speed: 57_600, flow: FlowChoice::None };
     let line = LineConfig::new(kind, Profile::builtin("generic"));
     let account = AccountConfig {
         lines: vec!["sim".into()],

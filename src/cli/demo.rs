@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::sim::{PATH_DEFAULT, SAMPLE, Scratch, cannot};
 use super::{Global, fetch, list};
 use crate::access::Location;
-use crate::config::{AccountConfig, Calling, Config, Deliver, Flow, LineConfig, LineKind, TransferChoice};
-use crate::modem::Profile;
+use crate::config::{AccountConfig, Calling, Config, Deliver, LineConfig, LineKind, TransferChoice};
+use crate::modem::{FlowChoice, Profile};
 use crate::secret::Secret;
 use crate::session::{Ending, Failure, Stage};
 use crate::sim::dce::DceOptions;
@@ -132,7 +132,7 @@ fn new_folder(wanted: Option<&Path>) -> Result<PathBuf, Failure> {
 }
 
 fn configuration(device: &Path, into: &Path) -> (Config, AccountConfig) {
-    let kind = LineKind::Serial { device: device.to_owned(), speed: PORT_SPEED, flow: Flow::RtsCts };
+    let kind = LineKind::Serial { device: device.to_owned(), speed: PORT_SPEED, flow: FlowChoice::RtsCts };
     let line = LineConfig::new(kind, Profile::builtin("generic"));
     let account = AccountConfig {
         lines: vec!["demo".to_owned()],

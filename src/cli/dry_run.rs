@@ -15,10 +15,7 @@ pub(super) fn run(
     names: &[String],
     patience: impl Fn(Option<Redial>) -> Option<Redial>,
 ) -> Result<Ending, Failure> {
-    if global.json {
-        let message = "--dry-run is for people and has no JSON: leave one of the two out";
-        return Err(Failure::new(Ending::Usage, Stage::Preparing, message));
-    }
+    refuse_json(global)?;
     let dials = Dials::new(&global.state_dir()?);
     for name in names {
         let account = config.account(name).map_err(config_failure)?;
@@ -35,6 +32,14 @@ pub(super) fn run(
     }
     println!("Nothing was sent, and no port was opened.");
     Ok(Ending::Done)
+}
+
+pub(super) fn refuse_json(global: &Global) -> Result<(), Failure> {
+    if global.json {
+        let message = "--dry-run is for people and has no JSON: leave one of the two out";
+        return Err(Failure::new(Ending::Usage, Stage::Preparing, message));
+    }
+    Ok(())
 }
 
 /// What a modem gets for one number, in order.

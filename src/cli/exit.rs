@@ -44,7 +44,9 @@ pub fn advice(failure: &Failure) -> Option<&'static str> {
         Ending::BadData if failure.stage != Stage::Preparing => {
             Some("check `mailbox` in the account: is it the file you meant?")
         }
-        Ending::ModemSilent => Some("a line that is connected already needs modem = \"none\""),
+        Ending::ModemSilent if failure.stage != Stage::Preparing => {
+            Some("a line that is connected already needs modem = \"none\"")
+        }
         Ending::LocalDisk if failure.stage != Stage::Preparing => {
             Some("nothing is lost: mend it, then fetch again")
         }
@@ -63,7 +65,7 @@ pub fn advice(failure: &Failure) -> Option<&'static str> {
             Some("leave `transfer` out of the account: then what the host has is used")
         }
         Ending::LoginRefused => Some("it is never tried again by itself: hosts lock accounts"),
-        Ending::NoPermission if failure.stage != Stage::Opening => {
+        Ending::NoPermission if !matches!(failure.stage, Stage::Preparing | Stage::Opening) => {
             Some("ask the host's keeper for the right to read it, or set `mailbox` to another file")
         }
         Ending::Config if failure.stage == Stage::Preparing => {
@@ -74,6 +76,7 @@ pub fn advice(failure: &Failure) -> Option<&'static str> {
         | Ending::Usage
         | Ending::BadData
         | Ending::NoSuchPort
+        | Ending::ModemSilent
         | Ending::Bug
         | Ending::LocalDisk
         | Ending::NoDialtone
@@ -105,3 +108,27 @@ const EX_TEMPFAIL: u8 = 75;
 const EX_PROTOCOL: u8 = 76;
 const EX_NOPERM: u8 = 77;
 const EX_CONFIG: u8 = 78;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_table_of_exit_codes_in_the_documentation_has_every_outcome_once() {
+        let page = include_str!("../../docs/configuration.md");
+        let (_, table) = page.split_once("| code | outcomes |\n| --- | --- |\n").expect("the table");
+        let mut seen = BTreeSet::new();
+        for row in table.lines().take_while(|line| line.starts_with('|')) {
+            let mut cells = row.split('|').skip(1);
+            let code_told: u8 = cells.next().expect("a code").trim().parse().expect("a number");
+            for word in cells.next().expect("outcomes").split('`').skip(1).step_by(2) {
+                let ending: Ending = serde_json::from_value(word.into()).expect(word);
+                assert_eq!(code(ending), code_told, "{word}");
+                assert!(seen.insert(word), "{word} stands there twice");
+            }
+        }
+        assert_eq!(seen.len(), Ending::NoMailbox as usize + 1, "NoMailbox is the last of them");
+    }
+}

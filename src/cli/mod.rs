@@ -225,3 +225,50 @@ Exit codes:              0 done, 64 usage, 65 bad data, 69 no such port or
 
 /// Columns of a terminal that does not say how wide it is.
 const COLUMNS_DEFAULT: usize = 80;
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Characters; longer ones are no line any more.
+    const HELP_CHARS_MAX: usize = 100;
+
+    /// Every command of the tree, with the words that lead to it.
+    fn all(command: &clap::Command, path: &str) -> Vec<(String, clap::Command)> {
+        let path = format!("{path} {}", command.get_name()).trim_start().to_owned();
+        let below = command.get_subcommands().flat_map(|sub| all(sub, &path));
+        std::iter::once((path.clone(), command.clone())).chain(below).collect()
+    }
+
+    #[test]
+    fn every_command_and_argument_says_in_one_line_what_it_is() {
+        let mut tree = Cli::command();
+        tree.build();
+        let told = |what: &str, help: Option<&clap::builder::StyledStr>| {
+            let help = help.map(ToString::to_string).unwrap_or_default();
+            assert!(!help.is_empty(), "{what} has no help");
+            assert!(!help.contains('\n') && help.chars().count() <= HELP_CHARS_MAX, "{what}: {help}");
+        };
+        for (path, command) in all(&tree, "") {
+            told(&path, command.get_about());
+            for argument in command.get_arguments() {
+                told(&format!("{path} {}", argument.get_id()), argument.get_help());
+            }
+        }
+    }
+
+    #[test]
+    fn the_help_of_every_command_fits_a_terminal() {
+        let mut tree = Cli::command();
+        tree.build();
+        for (path, mut command) in all(&tree, "") {
+            for help in [command.render_help(), command.render_long_help()] {
+                for line in help.to_string().lines() {
+                    assert!(line.chars().count() <= COLUMNS_DEFAULT, "{path}: {line}");
+                }
+            }
+        }
+    }
+}

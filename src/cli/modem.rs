@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::{Global, config_failure};
-use crate::config::{Config, ConfigError, Flow, LineConfig, LineKind, ModemFolders};
-use crate::modem::Profile;
+use crate::config::{Config, ConfigError, LineConfig, LineKind, ModemFolders, SPEED_DEFAULT};
+use crate::modem::{FlowChoice, Profile};
 use crate::session::{Ending, Failure, Stage};
 
 mod list;
@@ -53,8 +53,10 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
 /// Which modem: a line of the configuration, or a port.
 #[derive(Debug, Clone, clap::Args)]
 struct Which {
-    /// A line of the configuration, or a port such as /dev/ttyUSB0 [default: the
-    /// only line with a modem]
+    /// A line of the configuration, or a port [default: the only line with a modem]
+    ///
+    /// A port has a `/` in it: /dev/ttyUSB0. If a line of the configuration has that port, it is
+    /// used as that line says.
     #[arg(value_name = "LINE|PORT")]
     line: Option<String>,
     #[command(flatten)]
@@ -123,7 +125,8 @@ fn by_port(config: &Config, port: &Path) -> Chosen {
 }
 
 fn plain_port(port: &Path) -> LineConfig {
-    let kind = LineKind::Serial { device: port.to_owned(), speed: SPEED_DEFAULT, flow: Flow::default() };
+    let kind =
+        LineKind::Serial { device: port.to_owned(), speed: SPEED_DEFAULT, flow: FlowChoice::default() };
     LineConfig::new(kind, Profile::builtin("generic"))
 }
 
@@ -166,6 +169,3 @@ fn config_path(global: &Global) -> Option<PathBuf> {
 fn folders(global: &Global) -> ModemFolders {
     config_path(global).map_or_else(ModemFolders::default, |path| ModemFolders::beside(&path))
 }
-
-/// Bits a second on a port that nobody describes: what every modem since V.34 takes.
-const SPEED_DEFAULT: u32 = crate::config::SPEED_DEFAULT;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{AccountToml, ConfigError, LineConfig, Place};
+use super::account::AccountToml;
+use super::{ConfigError, LineConfig, Place};
 use crate::modem::answer::{ANSWER_RINGS_MAX, ANSWER_WAIT_LIMIT};
 
 /// Who makes an account's call.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Flow;
-use crate::modem::{Choices, FlowChoice, Profile, ProfileError, Source, SpeakerChoice};
+use crate::modem::dial::DIAL_WAIT_MAX;
+use crate::modem::{Choices, Profile, ProfileError, Source};
 
 /// Where the user's profiles are: `modems/NAME.toml` beside the configuration file, and in the usual
 /// folder of the program.
@@ -26,7 +26,7 @@ pub struct ModemUse {
 
 impl Default for ModemUse {
     fn default() -> Self {
-        Self { choices: Choices::default(), find_speed: true, dial_wait: crate::modem::dial::DIAL_WAIT_MAX }
+        Self { choices: Choices::default(), find_speed: true, dial_wait: DIAL_WAIT_MAX }
     }
 }
 
@@ -74,69 +74,5 @@ impl ModemFolders {
     }
 }
 
-/// The modem keys of a line, as they stand in the file.
-pub(super) struct Raw<'a> {
-    pub(super) flow: Flow,
-    pub(super) speaker: Option<SpeakerChoice>,
-    pub(super) error_correction: Option<bool>,
-    pub(super) compression: Option<bool>,
-    pub(super) init: &'a [String],
-    pub(super) find_speed: Option<bool>,
-    pub(super) dial_wait: Option<u64>,
-}
-
-/// What is wrong with one of a line's modem keys: which, and why.
-pub(super) type Wrong = (&'static str, String);
-
-impl Raw<'_> {
-    pub(super) fn check(&self, profile: &Profile) -> Result<ModemUse, Wrong> {
-        let usual = ModemUse::default();
-        let dial_wait = self.dial_wait.map_or(usual.dial_wait, Duration::from_secs);
-        if !(DIAL_WAIT_LEAST..=crate::modem::dial::DIAL_WAIT_LIMIT).contains(&dial_wait) {
-            let most = crate::modem::dial::DIAL_WAIT_LIMIT.as_secs();
-            let message = format!("dial_wait is in seconds, from {} to {most}", DIAL_WAIT_LEAST.as_secs());
-            return Err(("dial_wait", message));
-        }
-        for command in self.init {
-            if command.is_empty() || command.bytes().any(|byte| !byte.is_ascii_graphic() && byte != b' ') {
-                let message = format!("the command {command:?} is empty or holds more than printable ASCII");
-                return Err(("init", message));
-            }
-            if command.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("AT")) {
-                let message = format!("leave the AT of {command:?} away: it is put there by itself");
-                return Err(("init", message));
-            }
-        }
-        let switch_missing = |wanted: Option<bool>, switch: &crate::modem::profile::Switch| match wanted {
-            Some(true) => switch.on.is_none(),
-            Some(false) => switch.off.is_none(),
-            None => false,
-        };
-        let name = &profile.name;
-        for (key, missing) in [
-            ("error_correction", switch_missing(self.error_correction, &profile.error_correction)),
-            ("compression", switch_missing(self.compression, &profile.compression)),
-        ] {
-            if missing {
-                return Err((key, format!("the modem profile {name:?} has no command for that; use `init`")));
-            }
-        }
-        let choices = Choices {
-            flow: match self.flow {
-                Flow::RtsCts => FlowChoice::RtsCts,
-                Flow::XonXoff => FlowChoice::XonXoff,
-                Flow::None => FlowChoice::None,
-            },
-            speaker: self.speaker,
-            error_correction: self.error_correction,
-            compression: self.compression,
-            init: self.init.to_vec(),
-        };
-        Ok(ModemUse { choices, find_speed: self.find_speed.unwrap_or(usual.find_speed), dial_wait })
-    }
-}
-
 /// The folder of profiles, beside the configuration file.
 const FOLDER: &str = "modems";
-/// Less than this no call is put through.
-const DIAL_WAIT_LEAST: Duration = Duration::from_secs(5);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::ask::Ask;
-use super::codec::{Reader, ResultCodes};
+use super::codec::{Reader, Response, ResultCodes};
 use super::connect::ConnectInfo;
 use super::dial::{DIAL_OVERHEAD_MAX, Dial};
 use super::hangup::{HANG_UP_MAX, HangUp};
@@ -184,7 +184,10 @@ proptest! {
         let mut rest = [&bytes[..], b"\r"].concat();
         while !rest.is_empty() {
             let (taken, heard) = reader.hear(&rest);
-            let _ = heard.map(|heard| heard.glued());
+            prop_assert!(taken > 0 && taken <= rest.len());
+            if let Some(glued) = heard.and_then(|heard| heard.glued()) {
+                prop_assert!(!matches!(glued, Response::Text | Response::Echo), "{glued:?} is no result");
+            }
             rest.drain(..taken);
         }
     }

@@ -9,12 +9,12 @@
 //! has DTR:  DtrLow -> DtrUp -> Asked
 //! else:     Guard -> Escaped -> Asked -> Ended     Asked unanswered: Greeted
 //!           Guard -- NO CARRIER --> Asked          the host had hung up already
-//!           Greeted -- OK --> Ended                unanswered: Guard again, three times in all
+//!           Greeted -- OK --> Asked once more      unanswered: Guard again, three times in all
 //! ```
 //!
 //! Greeted is for a modem that has nothing to say to the command while it is on-hook: it says OK to
 //! AT alone, which a modem that is on-line does not. The command is sent once more then, lest the
-//! first was lost.
+//! first was lost; if that, too, brings nothing but an OK to AT, the modem is believed to be on-hook.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

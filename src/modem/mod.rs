@@ -7,6 +7,7 @@
 //!                                        '-> Ask    -> what it says of itself or of the last call
 //!                                     HangUp -> how sure it is that the line is free
 //! profile (hardware/modems/*.toml, a user's own) -> commands for each purpose
+//! number, location -> what is dialled from here   identity -> which profile fits an answer
 //! ```
 //!
 //! Commands go out as `AT...<CR>`; answers come back as lines in words (`V1`) or as numbers (`V0`).

@@ -151,7 +151,8 @@ pub struct Choices {
 }
 
 /// Flow control, as the port has it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum FlowChoice {
     /// RTS and CTS.
     #[default]

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::codec::{Heard, Reader, Response, error_words};
 use super::commands::share_out;
-use super::hangup::{HangUp, HangUpEvent, QUIET};
+use super::hangup::{HANG_UP_MAX, HangUp, HangUpEvent, QUIET};
 use super::profile::{Choices, Profile, Setting, WAIT_MS_MAX, WAIT_PLACE};
 use crate::machine::{Control, Machine, Output, Transmit};
 
@@ -565,6 +565,6 @@ const _: () = assert!(
         + 10 * 2 * (RETUNED_WAKE_WAIT.as_secs() + 1)
         + SETUP_MAX.as_secs()
         + 2 * WAIT_MS_MAX / 1_000
-        + 15 // one escape, and all the gaps
+        + HANG_UP_MAX.as_secs() // of an old call, once
         <= READY_MAX.as_secs()
 );

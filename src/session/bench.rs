@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::call::{CallReport, open};
-use super::dialling::{dial, hang_up, not_ready, set_up, statistics, tell_ready};
+use super::dialling::{dial, hang_up, hang_up_heeding, not_ready, set_up, statistics, tell_ready};
 use super::link::Link;
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
@@ -108,7 +108,7 @@ pub async fn dial_and_hang_up(
     let in_call = link.end().is_none()
         && (report.connect.is_some()
             || matches!(&went, Err(failure) if failure.ending == Ending::Interrupted));
-    report.off_hook = hang_up(&mut link, &profile, in_call).await.err();
+    report.off_hook = hang_up_heeding(&mut interrupted, &mut link, &profile, in_call).await.err();
     if report.off_hook.is_none() && report.connect.is_some() {
         report.statistics = statistics(&mut link, &profile, went.is_err()).await;
     }
@@ -121,12 +121,17 @@ pub async fn hang_up_only(
     line: &LineConfig,
     transcript: Transcript,
     watch: Watch<'_>,
+    mut interrupted: impl AsyncFnMut() -> &'static str,
 ) -> Result<(), Failure> {
     let (mut link, profile) = open_modem(line, transcript, watch)?;
     watch(Progress::Stage(Stage::HangingUp, String::new()));
-    // A modem that is there answers at once; one that does not answer is worth looking for first.
-    let found = hang_up(&mut link, &profile, true).await;
-    found.map_err(|why| Failure::new(Ending::ModemSilent, Stage::HangingUp, why))
+    tokio::select! {
+        // As if there were a call: whatever the modem is doing, it ends that.
+        hung_up = hang_up(&mut link, &profile, true) => {
+            hung_up.map_err(|why| Failure::new(Ending::ModemSilent, Stage::HangingUp, why))
+        }
+        signal = interrupted() => Err(interrupted_by(signal, Stage::HangingUp)),
+    }
 }
 
 fn open_modem(

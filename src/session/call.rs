@@ -10,17 +10,18 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 
 use super::calling::{at_the_end, reach};
-use super::dialling::{hang_up, reason, statistics};
+use super::dialling::{hang_up_heeding, reason, statistics};
+pub(super) use super::link::wall_now as now;
 use super::link::{LineEnd, Link};
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
-use crate::config::{AccountConfig, Config, Flow, LineConfig, LineKind};
+use crate::config::{AccountConfig, Config, LineConfig, LineKind};
 use crate::line::Line;
 use crate::line::exec::{ExecError, ExecLine, ExecSettings};
 use crate::line::serial::{self, OpenError, SerialLine, SerialSettings};
 use crate::login::{Credentials, Login, LoginError, LoginLimits, PromptLook};
 use crate::machine::Machine;
-use crate::modem::{ConnectInfo, Said};
+use crate::modem::{ConnectInfo, FlowChoice, Said};
 use crate::secret::Secret;
 use crate::shell::{HostFacts, Open, OpenOptions, REPLY_BYTES_MAX, Reply, Shell, ShellError};
 use crate::store::dials::Dials;
@@ -176,10 +177,7 @@ pub async fn call<T>(
                 || matches!(&went, Err(failure) if failure.ending == Ending::Interrupted));
         let carrier_until = link.ended_at();
         let profile = at_the_end(plan, profile);
-        let hung_up = tokio::select! {
-            hung_up = hang_up(&mut link, &profile, in_call) => hung_up,
-            signal = interrupted() => Err(format!("{signal} came while hanging up")),
-        };
+        let hung_up = hang_up_heeding(&mut interrupted, &mut link, &profile, in_call).await;
         report.call_time += between(carrier_since, carrier_until.unwrap_or_else(now));
         report.off_hook = hung_up.err();
         if report.off_hook.is_none() && report.connect.is_some() {
@@ -230,9 +228,9 @@ pub(super) fn open(config: &LineConfig) -> Result<Box<dyn Line>, Failure> {
     match &config.kind {
         LineKind::Serial { device, speed, flow } => {
             let flow = match flow {
-                Flow::RtsCts => serial::Flow::RtsCts,
-                Flow::XonXoff => serial::Flow::XonXoff,
-                Flow::None => serial::Flow::None,
+                FlowChoice::RtsCts => serial::Flow::RtsCts,
+                FlowChoice::XonXoff => serial::Flow::XonXoff,
+                FlowChoice::None => serial::Flow::None,
             };
             let lock_dir = config.lock_dir.clone();
             let settings = SerialSettings { lock_dir, ..SerialSettings::new(device, *speed, flow) };
@@ -372,11 +370,6 @@ fn what_panicked(panic: &(dyn std::any::Any + Send)) -> String {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("this program has a defect: {}", text.unwrap_or("it panicked"))
-}
-
-#[allow(clippy::disallowed_methods)] // the session is where the clock is read
-pub(super) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 /// The longest that the host may be silent over one command, beside what it takes to read a file.

@@ -176,6 +176,19 @@ pub(super) async fn hang_up(link: &mut Link, profile: &Profile, was_connected: b
     outcome.unwrap_or_else(|never| match never {}).map(|_| ()).map_err(|error| error.to_string())
 }
 
+/// The same, until a signal comes: then the modem may still be off-hook.
+pub(super) async fn hang_up_heeding(
+    interrupted: &mut impl AsyncFnMut() -> &'static str,
+    link: &mut Link,
+    profile: &Profile,
+    was_connected: bool,
+) -> Result<(), String> {
+    tokio::select! {
+        hung_up = hang_up(link, profile, was_connected) => hung_up,
+        signal = interrupted() => Err(format!("{signal} came while hanging up")),
+    }
+}
+
 /// The command lines that dialling `number` sends, in their order, each with the longest wait for its
 /// answer.
 pub fn plan(profile: &Profile, line: &LineConfig, number: &str) -> Result<Vec<Planned>, Failure> {

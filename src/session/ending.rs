@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// The kind of end, as `outcome` in the JSON report. `cli/exit.rs` gives each its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 #[serde(rename_all = "kebab-case")]
 pub enum Ending {
     /// All that was asked for is done; there may have been no mail.

@@ -549,7 +549,7 @@ impl NoCarrierText {
 }
 
 #[allow(clippy::disallowed_methods)] // the session is where the clock is read
-fn wall_now() -> Instant {
+pub(super) fn wall_now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 

@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::folders;
 use crate::cli::Global;
-use crate::line::holder::Holder;
 use crate::line::lock::holder_of;
 use crate::line::ports::{self, PortEntry};
 use crate::session::{Ending, Failure, Stage};
@@ -48,7 +47,7 @@ pub(super) fn run(global: &Global, _args: &Args) -> Result<Ending, Failure> {
         return Ok(Ending::Done);
     }
     for port in &ports {
-        let in_use = holder_of(&port.device).map(|holder| format!("  in use by {}", named(&holder)));
+        let in_use = holder_of(&port.device).map(|holder| format!("  in use by {holder}"));
         println!("{}  {}{}", port.device.display(), what(port), in_use.unwrap_or_default());
         if let Some(stable) = port.stable_names.first() {
             println!("    {}", stable.display());
@@ -59,14 +58,16 @@ pub(super) fn run(global: &Global, _args: &Args) -> Result<Ending, Failure> {
 
 pub(super) fn profiles(global: &Global, _args: &ProfilesArgs) -> Result<Ending, Failure> {
     let folders = folders(global);
+    let names = folders.names();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let mut worst = Ending::Done;
-    for name in folders.names() {
+    for name in names {
         match folders.load(&name) {
             Ok(profile) if global.json => {
                 let object = serde_json::json!({ "profile": name, "description": profile.description });
                 println!("{object}");
             }
-            Ok(profile) => println!("{name:16} {}", profile.description),
+            Ok(profile) => println!("{name:width$} {}", profile.description),
             Err(error) => {
                 eprintln!("mailcall: {error}");
                 worst = Ending::Config;
@@ -85,7 +86,7 @@ fn json(port: &PortEntry) -> PortJson<'_> {
         usb: usb.map(|usb| format!("{:04x}:{:04x}", usb.vendor_id, usb.product_id)),
         what: what(port),
         interface: usb.and_then(|usb| usb.interface),
-        in_use_by: holder_of(&port.device).map(|holder| named(&holder)),
+        in_use_by: holder_of(&port.device).map(|holder| holder.to_string()),
     }
 }
 
@@ -98,8 +99,4 @@ fn what(port: &PortEntry) -> String {
         [&usb.manufacturer, &usb.product].into_iter().filter_map(|name| name.as_deref()).collect();
     // What a device says of itself may hold anything.
     crate::mailbox::display::safe_line(&format!("{} ({ids})", names.join(" "))).trim_start().to_owned()
-}
-
-fn named(holder: &Holder) -> String {
-    holder.to_string()
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Chosen, How, Which, choose, folders};
-use crate::cli::dry_run::dialogue;
+use crate::cli::dry_run::{dialogue, refuse_json};
 use crate::cli::interrupt::Signals;
 use crate::cli::progress::Display;
 use crate::cli::report::off_hook;
 use crate::cli::{Global, duration};
-use crate::config::{LineConfig, LineKind};
+use crate::config::{LineConfig, LineKind, SPEED_DEFAULT};
 use crate::line::Leads;
 use crate::line::lock::holder_of;
 use crate::line::ports::{self, PortEntry};
@@ -91,31 +91,39 @@ pub(super) fn probe(global: &Global, args: &ProbeArgs) -> Result<Ending, Failure
         None => free_ports(global, &args.how)?,
     };
     let profiles = all_profiles(global);
-    let mut found_any = None;
+    let mut answered = false;
+    let mut without = Vec::new();
     for target in targets {
         match asked(global, &target, false, |profile| profile.identify.clone()) {
             Ok(found) => {
+                answered = true;
                 let fitting = identity::suggest(&found.said, &profiles);
                 if global.json {
                     print_json(&found, fitting);
                 } else {
                     print_probe(&target, &found, &fitting, &profiles);
                 }
-                found_any = Some(Ok(Ending::Done));
             }
-            Err(failure) if failure.ending == Ending::Interrupted => return Err(failure),
+            Err(failure) if args.line.is_some() || failure.ending == Ending::Interrupted => {
+                return Err(failure);
+            }
             // One port of several without a modem is no failure.
-            Err(failure) if args.line.is_none() => {
-                println!("{}: {}", target.name, failure.message);
-                found_any = found_any.or(Some(Err(failure.ending)));
+            Err(failure) => {
+                if global.json {
+                    eprintln!("mailcall: {}", failure.message);
+                } else {
+                    println!("{}", failure.message);
+                }
+                without.push(failure.ending);
             }
-            Err(failure) => return Err(failure),
         }
     }
-    match found_any {
-        Some(Ok(ending)) => Ok(ending),
-        Some(Err(_)) => {
-            Err(Failure::new(Ending::ModemSilent, Stage::Preparing, "no modem answers on any free port"))
+    match without.first() {
+        _ if answered => Ok(Ending::Done),
+        Some(&first) => {
+            let all_alike = without.iter().all(|&ending| ending == first);
+            let ending = if all_alike { first } else { Ending::ModemSilent };
+            Err(Failure::new(ending, Stage::Preparing, "no modem answers on any free port"))
         }
         None => {
             let message =
@@ -163,9 +171,10 @@ pub(super) fn dial(global: &Global, args: &DialArgs) -> Result<Ending, Failure> 
             &mut watch,
             async || signals.next().await,
             |bytes| {
-                heard.extend_from_slice(bytes);
                 if global.json {
-                    return; // it stands in the object
+                    let room = HEARD_MAX - heard.len();
+                    heard.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                    return;
                 }
                 // Standard output is the host's; a terminal is not to be steered by it.
                 let text = crate::mailbox::display::safe_text(&String::from_utf8_lossy(bytes));
@@ -196,9 +205,10 @@ pub(super) fn dial(global: &Global, args: &DialArgs) -> Result<Ending, Failure> 
 pub(super) fn hangup(global: &Global, args: &HangupArgs) -> Result<Ending, Failure> {
     let chosen = args.which.choose(global)?;
     let display = Display::new(global, &chosen.name);
-    in_runtime(global, async |_, transcript| {
+    in_runtime(global, async |signals, transcript| {
         let mut watch = |progress| display.show(progress);
-        bench::hang_up_only(&chosen.line, transcript(&display), &mut watch).await
+        let transcript = transcript(&display);
+        bench::hang_up_only(&chosen.line, transcript, &mut watch, async || signals.next().await).await
     })??;
     display.finish();
     if !global.quiet && !global.json {
@@ -209,6 +219,7 @@ pub(super) fn hangup(global: &Global, args: &HangupArgs) -> Result<Ending, Failu
 
 /// What would be sent to the modem, line by line.
 fn dry_run(global: &Global, chosen: &Chosen, number: &str) -> Result<Ending, Failure> {
+    refuse_json(global)?;
     let Some(profile) = chosen.line.modem.clone() else {
         let message = "this line has modem = \"none\": nothing is dialled there";
         return Err(Failure::new(Ending::Config, Stage::Preparing, message));
@@ -240,7 +251,7 @@ fn asked(
     let questions = target.line.modem.as_ref().map(questions).unwrap_or_default();
     let found = in_runtime(global, async |signals, transcript| {
         let mut watch = |progress| display.show(progress);
-        watch(Progress::Stage(Stage::Opening, target.name.clone()));
+        watch(Progress::Stage(Stage::Opening, String::new()));
         let transcript = transcript(&display);
         bench::ask(&target.line, &questions, with_settings, transcript, &mut watch, async || {
             signals.next().await
@@ -302,7 +313,7 @@ fn config_lines(line: &LineConfig, found: &Found, profile: &str) -> String {
         LineKind::Serial { device, .. } => stable_name(device),
         LineKind::Exec { .. } => found.port.clone(),
     };
-    let speed = found.speed.unwrap_or(super::SPEED_DEFAULT);
+    let speed = found.speed.unwrap_or(SPEED_DEFAULT);
     format!(
         "[line.modem]\nkind   = \"serial\"\ndevice = {device:?}\nspeed  = {speed}\nmodem  = {profile:?}\n\n\
          [account.home]\nline   = \"modem\"\nphone  = \"+1 555 1212\"   # the host's number"
@@ -339,3 +350,6 @@ fn leads_shown(leads: Option<Leads>) -> String {
     .map(|(name, on)| format!("{name} {}", if on { "on" } else { "off" }))
     .join(", ")
 }
+
+/// Bytes of what the host says that stand in the JSON object.
+const HEARD_MAX: usize = 64 * 1024;

@@ -48,6 +48,20 @@ fn an_unknown_key_is_named_with_its_line() {
     assert!(error.to_string().starts_with("modem profile `test`, line 3: `speeed`: unknown key"), "{error}");
 }
 
+/// The parser names the keys that it knows when it meets one that it does not.
+#[test]
+fn the_generic_profile_shows_every_key() {
+    let shown = include_str!("../../../hardware/modems/generic.toml");
+    let message = error("no-key = 3\n").message;
+    let (_, known) = message.split_once("expected one of").expect(&message);
+    let keys: Vec<&str> = known.split('`').skip(1).step_by(2).filter(|&key| key != "inherits").collect();
+    assert!(keys.len() > 30, "{message}");
+    for key in keys {
+        let sets = |line: &str| line.trim_start_matches('#').split('=').next().map(str::trim) == Some(key);
+        assert!(shown.lines().any(sets), "{key}");
+    }
+}
+
 #[test]
 fn a_wrong_type_and_a_missing_key_are_named() {
     let wrong = error("description = \"x\"\nguard_ms = \"long\"\n");

@@ -1,0 +1,150 @@
+//! `[account.NAME]`: a mailbox, the lines and numbers to it, and where its mail goes.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::calling::{AnswerToml, DialBackToml, check_calling};
+use super::{
+    AccountConfig, Calling, ConfigError, Deliver, LineConfig, PasswordSource, Place, TransferChoice,
+};
+use super::{dialling, expand_home, has_control};
+use crate::modem::check_number;
+
+/// An account, as the file has it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AccountToml {
+    line: Spanned<OneOrMore>,
+    pub(super) phone: Option<Spanned<OneOrMore>>,
+    pub(super) dial_back: Option<Spanned<DialBackToml>>,
+    pub(super) answer: Option<Spanned<AnswerToml>>,
+    user: Option<Spanned<String>>,
+    password: Option<Spanned<PasswordSource>>,
+    mailbox: Option<Spanned<String>>,
+    deliver: Option<Spanned<DeliverToml>>,
+    keep: Option<Spanned<bool>>,
+    #[serde(default)]
+    transfer: TransferChoice,
+    redial: Option<Spanned<dialling::RedialToml>>,
+}
+
+#[derive(Deserialize, Clone)]
+#[serde(untagged, expecting = "expected a text or a list of texts")]
+pub(super) enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    fn list(&self) -> Vec<String> {
+        match self {
+            Self::One(one) => vec![one.clone()],
+            Self::More(more) => more.clone(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "{ maildir = \"~/Mail/home\" } or { mbox = \"~/mail/home\" }")]
+struct DeliverToml {
+    maildir: Option<String>,
+    mbox: Option<String>,
+}
+
+pub(super) fn check_account(
+    name: &str,
+    account: &Spanned<AccountToml>,
+    lines: &BTreeMap<String, LineConfig>,
+    place: &Place<'_>,
+) -> Result<AccountConfig, ConfigError> {
+    let raw = account.get_ref();
+    let names = raw.line.get_ref().list();
+    if names.is_empty() {
+        return Err(place.wrong(raw.line.span(), "`line` is an empty list; name a line".to_owned()));
+    }
+    let phones = raw.phone.as_ref().map(|phone| phone.get_ref().list()).unwrap_or_default();
+    let calling = check_calling(raw, &names, lines, place)?;
+    let dials = !matches!(calling, Calling::HostCalls { .. });
+    if let Some(redial) = raw.redial.as_ref().filter(|_| !dials) {
+        let message = "`answer` waits for the host's call, so there is nothing to redial: remove `redial`";
+        return Err(place.wrong(redial.span(), message.to_owned()));
+    }
+    for line in &names {
+        let Some(known) = lines.get(line) else {
+            let message = format!("account {name:?} uses line {line:?}, but there is no [line.{line}]");
+            return Err(place.wrong(raw.line.span(), message));
+        };
+        if known.modem.is_some() && dials && phones.is_empty() {
+            let message = format!(
+                "account {name:?} dials through line {line:?} but has no number: add phone = \"...\", \
+                 or answer = true if the host calls, or modem = \"none\" to the line if it is connected already"
+            );
+            return Err(place.wrong(raw.line.span(), message));
+        }
+    }
+    check_texts(raw, place)?;
+    for line in names.iter().filter_map(|name| lines.get(name)) {
+        let Some(profile) = &line.modem else { continue };
+        for number in &phones {
+            let span = raw.phone.as_ref().map_or(0..0, Spanned::span);
+            check_number(profile, &line.rules, number).map_err(|bad| place.wrong(span, bad.to_string()))?;
+        }
+    }
+    if let Some(source) = &raw.password {
+        source.get_ref().check().map_err(|message| place.wrong(source.span(), message))?;
+    }
+    Ok(AccountConfig {
+        lines: names,
+        phones,
+        calling,
+        user: raw.user.as_ref().map(|user| user.get_ref().clone()),
+        password: raw.password.as_ref().map(|source| source.get_ref().clone()),
+        mailbox: raw.mailbox.as_ref().map(|path| path.get_ref().clone()),
+        deliver: raw.deliver.as_ref().map(|deliver| check_deliver(deliver, place)).transpose()?,
+        transfer: raw.transfer,
+        redial: match &raw.redial {
+            Some(redial) => dialling::check_redial(redial, place)?,
+            None => None,
+        },
+    })
+}
+
+/// What can be wrong with a single key, whatever the others say.
+fn check_texts(raw: &AccountToml, place: &Place<'_>) -> Result<(), ConfigError> {
+    let refuse = |span: Range<usize>, message: &str| Err(place.wrong(span, message.to_owned()));
+    if let Some(keep) = raw.keep.as_ref().filter(|keep| !keep.get_ref()) {
+        return refuse(
+            keep.span(),
+            "this version always leaves mail on the host: say keep = true, or leave `keep` out",
+        );
+    }
+    if let Some(user) = &raw.user
+        && (user.get_ref().is_empty() || has_control(user.get_ref()))
+    {
+        return refuse(user.span(), "`user` is empty or has control characters in it");
+    }
+    if let Some(mailbox) = &raw.mailbox
+        && (mailbox.get_ref().is_empty() || mailbox.get_ref().contains('\0'))
+    {
+        return refuse(mailbox.span(), "`mailbox` is not a path; leave it out for the host's $MAIL");
+    }
+    Ok(())
+}
+
+fn check_deliver(deliver: &Spanned<DeliverToml>, place: &Place<'_>) -> Result<Deliver, ConfigError> {
+    match deliver.get_ref() {
+        DeliverToml { maildir: Some(path), mbox: None } if !path.is_empty() => {
+            Ok(Deliver::Maildir(expand_home(path)))
+        }
+        DeliverToml { maildir: None, mbox: Some(path) } if !path.is_empty() => {
+            Ok(Deliver::Mbox(expand_home(path)))
+        }
+        _ => Err(place.wrong(
+            deliver.span(),
+            "`deliver` is one of { maildir = \"~/Mail/home\" } and { mbox = \"~/mail/home\" }".to_owned(),
+        )),
+    }
+}

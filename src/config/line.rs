@@ -1,0 +1,284 @@
+//! `[line.NAME]`: the pipe, the modem on it, and how that is used.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{ConfigError, LineConfig, LineKind, ModemFolders, ModemUse, Place, SPEED_DEFAULT};
+use super::{dialling, expand_home};
+use crate::modem::dial::DIAL_WAIT_LIMIT;
+use crate::modem::profile::Switch;
+use crate::modem::{Choices, FlowChoice, Location, Profile, SpeakerChoice};
+
+/// A line, as the file has it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LineToml {
+    kind: Spanned<String>,
+    device: Option<String>,
+    speed: Option<Spanned<u32>>,
+    flow: Option<FlowChoice>,
+    modem: Option<Spanned<String>>,
+    speaker: Option<Spanned<SpeakerChoice>>,
+    error_correction: Option<Spanned<bool>>,
+    compression: Option<Spanned<bool>>,
+    init: Option<Spanned<Vec<String>>>,
+    find_speed: Option<Spanned<bool>>,
+    dial_wait: Option<Spanned<u64>>,
+    lock_dir: Option<Spanned<String>>,
+    command: Option<Spanned<Vec<String>>>,
+    address: Option<Spanned<String>>,
+    prefix: Option<Spanned<String>>,
+    pulse: Option<Spanned<bool>>,
+    location: Option<Spanned<bool>>,
+}
+
+pub(super) fn check_line(
+    line: &Spanned<LineToml>,
+    modems: &ModemFolders,
+    location: Option<&Location>,
+    place: &Place<'_>,
+) -> Result<LineConfig, ConfigError> {
+    let raw = line.get_ref();
+    let kind = check_kind(raw, place)?;
+    if let Some(address) = &raw.address {
+        let message = "`address` belongs to lines over a network, and this version has none";
+        return Err(place.wrong(address.span(), message.to_owned()));
+    }
+    let modem = check_modem(raw, &kind, modems, place)?;
+    let modem_use = check_modem_use(raw, modem.as_ref(), place)?;
+    if let Some(given) = raw.lock_dir.as_ref().filter(|_| !matches!(kind, LineKind::Serial { .. })) {
+        return Err(place.wrong(given.span(), "`lock_dir` is for a serial port".to_owned()));
+    }
+    let lock_dir = raw.lock_dir.as_ref().map(|dir| expand_home(dir.get_ref()));
+    let own = dialling::LineRules {
+        prefix: raw.prefix.as_ref(),
+        pulse: raw.pulse.as_ref(),
+        location: raw.location.as_ref(),
+    };
+    let rules = dialling::check_rules(&own, modem.as_ref(), location, place)?;
+    Ok(LineConfig { kind, modem, modem_use, rules, lock_dir })
+}
+
+fn check_kind(raw: &LineToml, place: &Place<'_>) -> Result<LineKind, ConfigError> {
+    let refuse = |span: Range<usize>, message: &str| Err(place.wrong(span, message.to_owned()));
+    match raw.kind.get_ref().as_str() {
+        "serial" => {
+            if let Some(command) = &raw.command {
+                return refuse(command.span(), "a serial line has no `command`; it has a `device`");
+            }
+            let Some(device) = &raw.device else {
+                return refuse(
+                    raw.kind.span(),
+                    "a serial line needs its port: add device = \"/dev/ttyUSB0\" (or what yours is called)",
+                );
+            };
+            let speed = raw.speed.as_ref().map_or(SPEED_DEFAULT, |speed| *speed.get_ref());
+            if let Some(given) = raw.speed.as_ref().filter(|_| speed == 0) {
+                return refuse(given.span(), "speed is in bits a second: 9600, 57600, 115200");
+            }
+            Ok(LineKind::Serial { device: expand_home(device), speed, flow: raw.flow.unwrap_or_default() })
+        }
+        "exec" => {
+            let Some(command) = raw.command.as_ref().filter(|command| !command.get_ref().is_empty()) else {
+                return refuse(
+                    raw.kind.span(),
+                    "an exec line needs what to run: add command = [\"ssh\", \"-tt\", \"host\"]",
+                );
+            };
+            if raw.device.is_some() || raw.speed.is_some() || raw.flow.is_some() {
+                return refuse(
+                    raw.kind.span(),
+                    "an exec line has no `device`, `speed` or `flow`; it has a `command`",
+                );
+            }
+            Ok(LineKind::Exec { command: command.get_ref().clone() })
+        }
+        kind @ ("tcp" | "telnet" | "rfc2217" | "file") => {
+            let message = format!(
+                "this version has no lines of kind {kind:?}; it has \"serial\" and \"exec\" \
+                 (an exec line can run telnet, ssh or socat)"
+            );
+            Err(place.wrong(raw.kind.span(), message))
+        }
+        other => {
+            let message = format!("no line is of kind {other:?}; use \"serial\" or \"exec\"");
+            Err(place.wrong(raw.kind.span(), message))
+        }
+    }
+}
+
+fn check_modem(
+    raw: &LineToml,
+    kind: &LineKind,
+    modems: &ModemFolders,
+    place: &Place<'_>,
+) -> Result<Option<Profile>, ConfigError> {
+    let name = match (&raw.modem, kind) {
+        (Some(name), _) => name.get_ref().as_str(),
+        (None, LineKind::Serial { .. }) => "generic",
+        (None, LineKind::Exec { .. }) => "none",
+    };
+    if name == "none" {
+        return Ok(None);
+    }
+    let known = modems.names();
+    if !known.contains(name) {
+        let span = raw.modem.as_ref().map_or(0..0, Spanned::span);
+        let own = modems.first().map(|folder| format!(", and yours may be in {}", folder.display()));
+        let message = format!(
+            "no modem profile is called {name:?}; there are {}{}",
+            known.into_iter().collect::<Vec<_>>().join(", "),
+            own.unwrap_or_default()
+        );
+        return Err(place.wrong(span, message));
+    }
+    let profile = modems.load(name)?;
+    Ok(profile.dials().then_some(profile))
+}
+
+/// The keys that say how the modem is used. On a line without one they mean nothing.
+fn check_modem_use(
+    raw: &LineToml,
+    profile: Option<&Profile>,
+    place: &Place<'_>,
+) -> Result<ModemUse, ConfigError> {
+    let Some(profile) = profile else { return no_modem_to_use(raw, place) };
+    let usual = ModemUse::default();
+    let switch = |key, given: &Option<Spanned<bool>>, switch| match given {
+        Some(wanted) => check_switch(key, wanted, switch, profile, place).map(Some),
+        None => Ok(None),
+    };
+    Ok(ModemUse {
+        choices: Choices {
+            flow: raw.flow.unwrap_or_default(),
+            speaker: raw.speaker.as_ref().map(|speaker| *speaker.get_ref()),
+            error_correction: switch("error_correction", &raw.error_correction, &profile.error_correction)?,
+            compression: switch("compression", &raw.compression, &profile.compression)?,
+            init: raw.init.as_ref().map_or(Ok(Vec::new()), |init| check_init(init, place))?,
+        },
+        find_speed: raw.find_speed.as_ref().map_or(usual.find_speed, |find| *find.get_ref()),
+        dial_wait: raw.dial_wait.as_ref().map_or(Ok(usual.dial_wait), |wait| check_dial_wait(wait, place))?,
+    })
+}
+
+fn no_modem_to_use(raw: &LineToml, place: &Place<'_>) -> Result<ModemUse, ConfigError> {
+    let given = [
+        ("speaker", raw.speaker.as_ref().map(Spanned::span)),
+        ("error_correction", raw.error_correction.as_ref().map(Spanned::span)),
+        ("compression", raw.compression.as_ref().map(Spanned::span)),
+        ("init", raw.init.as_ref().map(Spanned::span)),
+        ("find_speed", raw.find_speed.as_ref().map(Spanned::span)),
+        ("dial_wait", raw.dial_wait.as_ref().map(Spanned::span)),
+    ];
+    match given.into_iter().find_map(|(key, span)| Some((key, span?))) {
+        None => Ok(ModemUse::default()),
+        Some((key, span)) => {
+            Err(place.wrong(span, format!("`{key}` is for a modem, and this line has modem = \"none\"")))
+        }
+    }
+}
+
+fn check_switch(
+    key: &str,
+    wanted: &Spanned<bool>,
+    switch: &Switch,
+    profile: &Profile,
+    place: &Place<'_>,
+) -> Result<bool, ConfigError> {
+    let on = *wanted.get_ref();
+    let command = if on { &switch.on } else { &switch.off };
+    if command.is_none() {
+        let name = &profile.name;
+        let message = format!("`{key}`: the modem profile {name:?} has no command for that; use `init`");
+        return Err(place.wrong(wanted.span(), message));
+    }
+    Ok(on)
+}
+
+fn check_init(init: &Spanned<Vec<String>>, place: &Place<'_>) -> Result<Vec<String>, ConfigError> {
+    let refuse = |message: String| Err(place.wrong(init.span(), format!("`init`: {message}")));
+    for command in init.get_ref() {
+        if command.is_empty() || command.bytes().any(|byte| !byte.is_ascii_graphic() && byte != b' ') {
+            return refuse(format!("the command {command:?} is empty or holds more than printable ASCII"));
+        }
+        if command.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("AT")) {
+            return refuse(format!("leave the AT of {command:?} away: it is put there by itself"));
+        }
+    }
+    Ok(init.get_ref().clone())
+}
+
+fn check_dial_wait(given: &Spanned<u64>, place: &Place<'_>) -> Result<Duration, ConfigError> {
+    let wait = Duration::from_secs(*given.get_ref());
+    if !(DIAL_WAIT_LEAST..=DIAL_WAIT_LIMIT).contains(&wait) {
+        let (least, most) = (DIAL_WAIT_LEAST.as_secs(), DIAL_WAIT_LIMIT.as_secs());
+        let message = format!("`dial_wait` is in seconds, from {least} to {most}");
+        return Err(place.wrong(given.span(), message));
+    }
+    Ok(wait)
+}
+
+/// Less than this no call is put through.
+const DIAL_WAIT_LEAST: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Config;
+
+    const LINE: &str = "[line.usr]\nkind = \"serial\"\ndevice = \"/dev/ttyUSB0\"\n";
+
+    fn line(keys: &str) -> Result<LineConfig, String> {
+        let parsed = Config::parse(&format!("{LINE}{keys}\n"), Path::new("config.toml"));
+        parsed.map(|config| config.lines["usr"].clone()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_line_says_how_its_modem_is_used() {
+        let usual = line("").unwrap();
+        assert_eq!(usual.modem_use, ModemUse::default());
+        assert!(usual.modem_use.find_speed && usual.modem_use.dial_wait == Duration::from_secs(90));
+        let chosen = line(
+            "modem = \"usr-courier\"\nflow = \"none\"\nspeaker = \"dialling\"\nerror_correction = false\n\
+             compression = false\ninit = [\"S10=50\"]\nfind_speed = false\ndial_wait = 255",
+        );
+        let choices = Choices {
+            flow: FlowChoice::None,
+            speaker: Some(SpeakerChoice::Dialling),
+            error_correction: Some(false),
+            compression: Some(false),
+            init: vec!["S10=50".to_owned()],
+        };
+        let expected = ModemUse { choices, find_speed: false, dial_wait: Duration::from_secs(255) };
+        assert_eq!(chosen.unwrap().modem_use, expected);
+    }
+
+    #[test]
+    fn what_no_port_or_modem_could_do_is_refused_with_its_line() {
+        for (keys, at, says) in [
+            ("speed = 0", 4, "9600"),
+            ("flow = \"dtr\"", 4, "rtscts"),
+            ("command = [\"sh\"]", 4, "has a `device`"),
+            ("address = \"host:1\"", 4, "over a network"),
+            ("dial_wait = 4", 4, "from 5 to 255"),
+            ("dial_wait = 256", 4, "from 5 to 255"),
+            ("init = [\"S10=50\", \"\"]", 4, "is empty"),
+            ("init = [\"ATS10=50\"]", 4, "leave the AT"),
+            ("speaker = \"loud\"", 4, "dialling"),
+            ("compression = false", 4, "no command for that"),
+            ("modem = \"none\"\nfind_speed = true", 5, "`find_speed` is for a modem"),
+        ] {
+            let message = line(keys).unwrap_err();
+            assert!(message.starts_with(&format!("config.toml:{at}: ")), "{message}");
+            assert!(message.contains(says), "{message}");
+        }
+        let exec = "[line.ssh]\nkind = \"exec\"\ncommand = [\"ssh\"]\nlock_dir = \"/tmp\"\n";
+        let message = Config::parse(exec, Path::new("config.toml")).unwrap_err().to_string();
+        assert!(message.starts_with("config.toml:4: ") && message.contains("serial port"), "{message}");
+    }
+}
