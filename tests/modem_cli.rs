@@ -3,6 +3,7 @@
 mod common;
 
 use common::*;
+use mailcall::line::pty::PtyPair;
 
 /// A home without a configuration.
 fn bare_home() -> Home {
@@ -88,8 +89,9 @@ fn a_modem_left_on_line_is_hung_up() {
     std::io::Write::write_all(&mut &port, b"ATDT5551212\r").unwrap();
     wait_for("the call", || sim.log().contains("connected"));
     drop(port);
-    let ran = bare_home().run(&["modem", "hangup", &device(&sim)]);
+    let ran = bare_home().run(&["--json", "modem", "hangup", &device(&sim)]);
     assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(ran.json("outcome"), "done", "{}", ran.out);
     sim.on_hook_after(1);
 }
 
@@ -100,6 +102,96 @@ fn a_port_without_a_modem_is_69_within_its_time() {
     let ran = bare_home().run(&["modem", "probe", name.to_str().unwrap()]);
     assert_eq!(ran.code, 69, "{}", ran.err);
     assert!(ran.err.contains("does not answer"), "{}", ran.err);
+}
+
+/// A port of a test's own, and a modem on it that is the test. No child process inherits it.
+fn bare_port() -> (PtyPair, String) {
+    let pty = PtyPair::open().unwrap();
+    pty.make_raw().unwrap();
+    let name = pty.path.display().to_string();
+    (pty, name)
+}
+
+#[test]
+fn where_nothing_was_dialled_nothing_is_hung_up_and_no_alarm_is_given() {
+    let (_pty, port) = bare_port();
+    let line = format!("kind = \"serial\"\ndevice = {port:?}\nfind_speed = false\n");
+    let home = Home::with_line(&line, "phone = \"5551212\"\n");
+    let ran = home.run(&["-v", "--json", "modem", "dial", "5551212"]);
+    assert_eq!(ran.code, 69, "{}", ran.err);
+    assert_eq!((ran.json("outcome"), ran.json("connection")), ("modem-silent".into(), ().into()));
+    assert!(ran.json("error").as_str().is_some_and(|error| error.contains("does not answer")), "{}", ran.out);
+    assert!(!ran.err.contains("off-hook") && !ran.err.contains("hanging up\n"), "{}", ran.err);
+}
+
+#[test]
+fn a_number_that_cannot_be_dialled_is_refused_before_the_port_is_touched() {
+    for number in ["", "abc", "1;ATH", "=1\r2"] {
+        let ran = bare_home().run(&["modem", "dial", number, "/dev/no-such-port"]);
+        assert_eq!(ran.code, 64, "{number:?}: {}", ran.err);
+        assert!(ran.err.contains("telephone number"), "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_port_that_goes_while_the_modem_is_asked_or_hung_up_is_no_success() {
+    for (command, last) in [("probe", "ATI0\r"), ("hangup", "ATH0\r")] {
+        let (pty, port) = bare_port();
+        let modem = std::thread::spawn(move || {
+            drop(pty.slave);
+            let mut master = std::fs::File::from(pty.master);
+            let mut said = String::new();
+            while !said.ends_with(last) {
+                let mut byte = [0];
+                // Until the program has the port, it reads as hung up.
+                if std::io::Read::read(&mut master, &mut byte).is_err() {
+                    std::thread::yield_now();
+                    continue;
+                }
+                said.push(char::from(byte[0]));
+                if byte[0] == b'\r' && !said.ends_with(last) {
+                    std::io::Write::write_all(&mut master, b"\r\nOK\r\n").unwrap();
+                }
+            }
+        });
+        let ran = bare_home().run(&["--json", "modem", command, &port]);
+        modem.join().unwrap();
+        assert_eq!(ran.code, 69, "{command}: {} {}", ran.out, ran.err);
+        assert_eq!(ran.json("outcome"), "no-such-port", "{}", ran.out);
+        assert!(ran.err.contains("has gone"), "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_profile_of_the_users_that_cannot_be_read_is_not_replaced_by_a_built_in_one() {
+    let home = bare_home();
+    home.configure("[line.a]\nkind = \"serial\"\ndevice = \"/dev/ttyS9\"\n");
+    let folder = home.dir.path().join(".config/mailcall/modems");
+    std::fs::create_dir_all(&folder).unwrap();
+    let profile = folder.join("generic.toml");
+    let refused = |says: &str| {
+        let ran = home.run(&["modem", "dial", "5551212", "--dry-run"]);
+        assert_eq!(ran.code, 78, "{}{}", ran.out, ran.err);
+        assert!(ran.err.contains("generic.toml:") && ran.err.contains(says), "{says}: {}", ran.err);
+    };
+    std::fs::create_dir(&profile).unwrap();
+    refused("not a file");
+    std::fs::remove_dir(&profile).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &profile).unwrap();
+    refused("not a file");
+    std::fs::remove_file(&profile).unwrap();
+    std::os::unix::fs::symlink("no such file", &profile).unwrap();
+    refused("cannot be read");
+    std::fs::remove_file(&profile).unwrap();
+    std::fs::write(&profile, b"inherits = \"generic\"\n# caf\xe9\n").unwrap();
+    refused("generic.toml:2: is not UTF-8");
+    std::fs::write(&profile, vec![b'#'; 100_000]).unwrap();
+    refused("bytes");
+    std::fs::remove_file(&profile).unwrap();
+    assert_eq!(home.run(&["modem", "dial", "5551212", "--dry-run"]).code, 0);
+    let ran = home.run(&["modem", "dial", "5551212", "--dry-run", "--profile", "genric"]);
+    assert_eq!(ran.code, 64, "{}", ran.err);
+    assert!(ran.err.contains("genric") && ran.err.contains("iridium"), "{}", ran.err);
 }
 
 #[test]

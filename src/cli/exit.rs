@@ -44,6 +44,9 @@ pub fn advice(failure: &Failure) -> Option<&'static str> {
         Ending::BadData if failure.stage != Stage::Preparing => {
             Some("check `mailbox` in the account: is it the file you meant?")
         }
+        Ending::ModemSilent if failure.stage == Stage::HangingUp => {
+            Some("switch the modem off, or unplug its telephone line")
+        }
         Ending::ModemSilent if failure.stage != Stage::Preparing => {
             Some("a line that is connected already needs modem = \"none\"")
         }

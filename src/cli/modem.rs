@@ -39,15 +39,25 @@ enum What {
 }
 
 pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
-    match &args.what {
+    let ran = match &args.what {
         What::List(args) => list::run(global, args),
         What::Profiles(args) => list::profiles(global, args),
         What::Probe(args) => talk::probe(global, args),
         What::Info(args) => talk::info(global, args),
-        What::Dial(args) => talk::dial(global, args),
+        // It has an object of its own, however it ends.
+        What::Dial(args) => return talk::dial(global, args),
         What::Hangup(args) => talk::hangup(global, args),
         What::Release(args) => release::run(global, args),
+    };
+    if let (true, Err(failure)) = (global.json, &ran) {
+        println!("{}", failed_json(None, failure));
     }
+    ran
+}
+
+/// How it ended, for `--json`: the keys that a fetch's report has too.
+fn failed_json(port: Option<&str>, failure: &Failure) -> serde_json::Value {
+    serde_json::json!({ "port": port, "outcome": failure.ending, "error": failure.to_string() })
 }
 
 /// Which modem: a line of the configuration, or a port.
@@ -103,6 +113,9 @@ fn choose(global: &Global, wanted: Option<&str>, how: &How) -> Result<Chosen, Fa
         *speed = given;
     }
     if let Some(name) = &how.profile {
+        if let Some(message) = folders(global).unknown(name) {
+            return Err(Failure::new(Ending::Usage, Stage::Preparing, message));
+        }
         let profile =
             folders(global).load(name).map_err(|error| config_failure(ConfigError::Profile(error)))?;
         chosen.line.modem = profile.dials().then_some(profile);

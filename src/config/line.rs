@@ -52,6 +52,11 @@ pub(super) fn check_line(
     if let Some(given) = raw.lock_dir.as_ref().filter(|_| !matches!(kind, LineKind::Serial { .. })) {
         return Err(place.wrong(given.span(), "`lock_dir` is for a serial port".to_owned()));
     }
+    if let Some(empty) = raw.lock_dir.as_ref().filter(|dir| dir.get_ref().is_empty()) {
+        return Err(
+            place.wrong(empty.span(), "`lock_dir` is empty; leave it out for the system's own".to_owned())
+        );
+    }
     let lock_dir = raw.lock_dir.as_ref().map(|dir| expand_home(dir.get_ref()));
     let own = dialling::LineRules {
         prefix: raw.prefix.as_ref(),
@@ -124,16 +129,8 @@ fn check_modem(
     if name == "none" {
         return Ok(None);
     }
-    let known = modems.names();
-    if !known.contains(name) {
-        let span = raw.modem.as_ref().map_or(0..0, Spanned::span);
-        let own = modems.first().map(|folder| format!(", and yours may be in {}", folder.display()));
-        let message = format!(
-            "no modem profile is called {name:?}; there are {}{}",
-            known.into_iter().collect::<Vec<_>>().join(", "),
-            own.unwrap_or_default()
-        );
-        return Err(place.wrong(span, message));
+    if let Some(message) = modems.unknown(name) {
+        return Err(place.wrong(raw.modem.as_ref().map_or(0..0, Spanned::span), message));
     }
     let profile = modems.load(name)?;
     Ok(profile.dials().then_some(profile))

@@ -61,18 +61,62 @@ impl ModemFolders {
         self.0.first().map(PathBuf::as_path)
     }
 
-    fn read(&self, name: &str) -> Option<Source> {
-        // A name is a file's, not a way out of the folder.
-        if name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') {
-            return None;
-        }
-        self.0.iter().find_map(|folder| {
-            let file = folder.join(format!("{name}.toml"));
-            let text = std::fs::read_to_string(&file).ok()?;
-            Some(Source { text, file: Some(file) })
+    /// What is said of a name that no profile has; `None` if one has it.
+    pub fn unknown(&self, name: &str) -> Option<String> {
+        let known = self.names();
+        let own = self.first().map(|folder| format!(", and yours may be in {}", folder.display()));
+        (!known.contains(name)).then(|| {
+            format!(
+                "no modem profile is called {name:?}; there are {}{}",
+                known.into_iter().collect::<Vec<_>>().join(", "),
+                own.unwrap_or_default()
+            )
         })
     }
+
+    /// The user's profile of this name. One that is there and cannot be read is an error: a built-in one
+    /// of the same name would not be what the user meant.
+    fn read(&self, name: &str) -> Result<Option<Source>, ProfileError> {
+        // A name is a file's, not a way out of the folder.
+        if name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') {
+            return Ok(None);
+        }
+        for folder in &self.0 {
+            let file = folder.join(format!("{name}.toml"));
+            // A folder that may not be looked into, or is none, has no profiles for us.
+            if std::fs::symlink_metadata(&file).is_err() {
+                continue;
+            }
+            return match read_text(&file) {
+                Ok(text) => Ok(Some(Source { text, file: Some(file) })),
+                Err((line, message)) => {
+                    let profile = name.to_owned();
+                    Err(ProfileError { file: Some(file), profile, line, key: String::new(), message })
+                }
+            };
+        }
+        Ok(None)
+    }
+}
+
+/// A profile's text, or the line at which it cannot be read, and why.
+fn read_text(file: &Path) -> Result<String, (usize, String)> {
+    let unreadable = |error: std::io::Error| (1, format!("cannot be read: {error}"));
+    let found = std::fs::metadata(file).map_err(unreadable)?;
+    if !found.is_file() {
+        return Err((1, "is not a file".to_owned()));
+    }
+    if found.len() > PROFILE_BYTES_MAX {
+        return Err((1, format!("has more than {PROFILE_BYTES_MAX} bytes: that is no modem profile")));
+    }
+    let bytes = std::fs::read(file).map_err(unreadable)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        (1 + good.iter().filter(|&&byte| byte == b'\n').count(), "is not UTF-8 from here on".to_owned())
+    })
 }
 
 /// The folder of profiles, beside the configuration file.
 const FOLDER: &str = "modems";
+/// Bytes of the longest profile.
+const PROFILE_BYTES_MAX: u64 = 64 * 1024;

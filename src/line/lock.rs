@@ -201,6 +201,8 @@ impl FoundFile {
         let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // What is wrong is the directory, and that is said when our own file cannot be made there.
+            Err(_) if fs::symlink_metadata(path).is_err() => return Ok(None),
             Err(error) => return Err(error),
         };
         let found = file.metadata()?;
@@ -404,6 +406,16 @@ mod tests {
                 Look::Held(holder) => assert_eq!(holder, Holder::nameless(path(name))),
                 Look::Free | Look::Stale(..) => panic!("{name}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_lock_directory_that_is_none_is_a_warning_and_no_lock() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for dir in [file.path(), Path::new("/nowhere/at/all")] {
+            let lock = PortLock::acquire(Path::new("/dev/ttyS99"), Some(dir)).expect("nobody has it");
+            let warned = lock.warnings().join(" ");
+            assert!(warned.contains("no lock file") && warned.contains("LCK..ttyS99"), "{warned}");
         }
     }
 

@@ -69,7 +69,7 @@ pub enum HungUp {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HangUpError {
     /// Nothing that was tried brought an answer.
-    #[error("the modem could not be hung up: switch it off or unplug the telephone line")]
+    #[error("the modem could not be hung up: no command was obeyed")]
     StillUp,
 }
 
@@ -180,8 +180,25 @@ impl HangUp {
         }
     }
 
+    /// What a line means: `ATH0OK` is our own command, echoed without its CR, and the answer to it.
+    fn meant(&self, heard: &Heard) -> Response {
+        let asked = match self.state {
+            State::Asked { .. } => format!("AT{}", self.profile.hangup),
+            State::Greeted { .. } => "AT".to_owned(),
+            State::Start
+            | State::DtrLow { .. }
+            | State::DtrUp { .. }
+            | State::Pause { .. }
+            | State::Guard { .. }
+            | State::Escaped { .. }
+            | State::Ended => return heard.response.clone(),
+        };
+        let glued = heard.glued().filter(|_| heard.text.starts_with(&asked));
+        glued.unwrap_or_else(|| heard.response.clone())
+    }
+
     fn hear(&mut self, heard: &Heard) {
-        match heard.response {
+        match self.meant(heard) {
             Response::Ok => self.verdict = Some(Verdict::Ok),
             Response::NoCarrier => self.verdict = Some(Verdict::NoCarrier),
             Response::Error => self.verdict = Some(Verdict::Error),

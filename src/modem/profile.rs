@@ -200,11 +200,14 @@ pub struct Source {
     pub file: Option<PathBuf>,
 }
 
+/// Gives the user's profile of a name, if there is one; the error is that it cannot be read.
+pub type Users<'a> = dyn Fn(&str) -> Result<Option<Source>, ProfileError> + 'a;
+
 impl Profile {
     /// A profile that is built in.
     pub fn builtin(name: &str) -> Option<Self> {
         builtin::text(name)?;
-        Self::load(name, &|_| None).ok() // never an error: a test loads each of them
+        Self::load(name, &|_| Ok(None)).ok() // never an error: a test loads each of them
     }
 
     /// The names of the profiles that are built in.
@@ -215,7 +218,7 @@ impl Profile {
     /// The profile of this name: the user's, as `users` gives it, or the one built in.
     ///
     /// A user's profile may inherit from a built-in one of its own name.
-    pub fn load(name: &str, users: &dyn Fn(&str) -> Option<Source>) -> Result<Self, ProfileError> {
+    pub fn load(name: &str, users: &Users<'_>) -> Result<Self, ProfileError> {
         let chain = Chain::load(name, users)?;
         let written = chain.merged();
         written.check().map_err(|(key, message)| chain.wrong(key, message))?;
@@ -225,7 +228,7 @@ impl Profile {
     /// Reads and checks one profile's text, which may inherit from those built in.
     pub fn parse(name: &str, text: &str) -> Result<Self, ProfileError> {
         let source = Source { text: text.to_owned(), file: None };
-        Self::load(name, &|asked| (asked == name).then(|| source.clone()))
+        Self::load(name, &|asked| Ok((asked == name).then(|| source.clone())))
     }
 
     /// Whether there is a modem that dials; `false` for a line that is already connected.

@@ -78,7 +78,7 @@ pub enum ReadyError {
     #[error("the modem does not answer: is it on, and is this its port and speed?")]
     Silent,
     /// Something came back, but no answer to `AT`.
-    #[error("no modem answers, though the port says {heard:?}: is this the modem's port and speed?")]
+    #[error("no modem answers, though the port says {}: is this the modem's port and speed?", shortened(.heard))]
     Garbled {
         /// The first line that came.
         heard: String,
@@ -522,6 +522,14 @@ pub(super) fn accepted(response: &Response) -> Option<bool> {
     }
 }
 
+/// As much of a line as a sentence bears.
+fn shortened(heard: &str) -> String {
+    match heard.char_indices().nth(HEARD_SHOWN_MAX) {
+        Some((at, _)) => format!("{:?}..", &heard[..at]),
+        None => format!("{heard:?}"),
+    }
+}
+
 /// A refusal as the modem said it, with the words for a number.
 fn explained(reply: &str) -> String {
     match error_words(reply) {
@@ -555,6 +563,8 @@ pub(super) const COMMAND_GAP: Duration = Duration::from_millis(50);
 pub(super) const SETUP_MAX: Duration = Duration::from_secs(30);
 /// The largest value of S7, in seconds.
 pub(super) const S7_MAX: u64 = 255;
+/// Characters of a strange line that are shown.
+const HEARD_SHOWN_MAX: usize = 60;
 /// Refused settings that are named.
 const REFUSED_MAX: usize = 16;
 

@@ -4,8 +4,10 @@
 use std::time::{Duration, Instant};
 
 use super::call::{CallReport, open};
-use super::dialling::{dial, hang_up, hang_up_heeding, not_ready, set_up, statistics, tell_ready};
-use super::link::Link;
+use super::dialling::{
+    dial, hang_up, hang_up_heeding, never_dialled, not_ready, set_up, statistics, tell_ready,
+};
+use super::link::{LineEnd, Link};
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::LineConfig;
@@ -53,11 +55,14 @@ pub async fn ask(
     };
     let outcome = tokio::select! {
         outcome = asked => outcome,
-        signal = interrupted() => return Err(interrupted_by(signal, Stage::Dialling)),
+        signal = interrupted() => return Err(interrupted_by(signal, Stage::Preparing)),
     };
     let said = outcome.map_err(|error| {
-        Failure::new(not_ready(&error), Stage::Dialling, format!("{}: {error}", link.name()))
+        Failure::new(not_ready(&error), Stage::Preparing, format!("{}: {error}", link.name()))
     })?;
+    if let Some(LineEnd::PortGone(why)) = link.end() {
+        return Err(Failure::new(Ending::NoSuchPort, Stage::Preparing, format!("{}: {why}", link.name())));
+    }
     Ok(Found { port: link.name(), speed: link.port_speed(), said, leads: link.leads() })
 }
 
@@ -104,6 +109,9 @@ pub async fn dial_and_hang_up(
             signal = interrupted() => Err(interrupted_by(signal, Stage::Dialling)),
         }
     };
+    if never_dialled(&went, &report) {
+        return (went, report);
+    }
     watch(Progress::Stage(Stage::HangingUp, String::new()));
     let in_call = link.end().is_none()
         && (report.connect.is_some()
@@ -125,13 +133,14 @@ pub async fn hang_up_only(
 ) -> Result<(), Failure> {
     let (mut link, profile) = open_modem(line, transcript, watch)?;
     watch(Progress::Stage(Stage::HangingUp, String::new()));
-    tokio::select! {
-        // As if there were a call: whatever the modem is doing, it ends that.
-        hung_up = hang_up(&mut link, &profile, true) => {
-            hung_up.map_err(|why| Failure::new(Ending::ModemSilent, Stage::HangingUp, why))
-        }
-        signal = interrupted() => Err(interrupted_by(signal, Stage::HangingUp)),
-    }
+    let hung_up = tokio::select! {
+        hung_up = hang_up(&mut link, &profile, true) => hung_up,
+        signal = interrupted() => return Err(interrupted_by(signal, Stage::HangingUp)),
+    };
+    hung_up.map_err(|why| {
+        let ending = if link.end().is_some() { Ending::NoSuchPort } else { Ending::ModemSilent };
+        Failure::new(ending, Stage::HangingUp, format!("{}: {why}", link.name()))
+    })
 }
 
 fn open_modem(
@@ -140,7 +149,7 @@ fn open_modem(
     watch: Watch<'_>,
 ) -> Result<(Link, Profile), Failure> {
     let Some(profile) = line.modem.clone() else {
-        let message = "this line has modem = \"none\": there is no modem to speak to";
+        let message = "this line has no modem (modem = \"none\", or a profile without `dial`): there is nothing to speak to";
         return Err(Failure::new(Ending::Config, Stage::Preparing, message));
     };
     let opened = open(line)?;

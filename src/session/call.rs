@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 
 use super::calling::{at_the_end, reach};
-use super::dialling::{hang_up_heeding, reason, statistics};
+use super::dialling::{hang_up_heeding, never_dialled, reason, statistics};
 pub(super) use super::link::wall_now as now;
 use super::link::{LineEnd, Link};
 use super::transcript::Transcript;
@@ -167,9 +167,8 @@ pub async fn call<T>(
             signal = interrupted() => Err(Failure::new(Ending::Interrupted, stage.get(), format!("ended by {signal}"))),
         }
     };
-    // A modem that has not been heard from was tried to be hung up, and has dialled nothing for us.
-    let silent = matches!(&went, Err(failure) if failure.ending == Ending::ModemSilent) && report.dials == 0;
-    if let Some(profile) = line.modem.as_ref().filter(|_| !silent) {
+    let idle = never_dialled(&went, &report);
+    if let Some(profile) = line.modem.as_ref().filter(|_| !idle) {
         watch(Progress::Stage(Stage::HangingUp, String::new()));
         // A dial that failed or was broken off half-way may have connected all the same.
         let in_call = link.end().is_none()

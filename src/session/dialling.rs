@@ -7,8 +7,8 @@ use super::memory::Turn;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{LineConfig, ModemUse};
 use crate::modem::{
-    Ask, ConnectInfo, Dial, DialError, DialEvent, HangUp, Planned, Profile, ReadyError, ReadyEvent, Said,
-    SetUp,
+    Ask, ConnectInfo, Dial, DialError, DialEvent, HangUp, HungUp, Planned, Profile, ReadyError, ReadyEvent,
+    Said, SetUp,
 };
 use crate::store::dials::{Dials, HowEnded};
 
@@ -130,7 +130,9 @@ pub(super) fn tell_ready(watch: Watch<'_>, event: ReadyEvent) {
             watch(Progress::Note(note.to_owned()));
         }
         ReadyEvent::FoundAtSpeed(speed) => {
-            watch(Progress::Note(format!("the modem answers at {speed} bit/s, not at the line's `speed`")));
+            let note =
+                format!("the modem answers at {speed} bit/s: with speed = {speed} it is found at once");
+            watch(Progress::Note(note));
         }
         ReadyEvent::Note(note) => watch(Progress::Note(note)),
     }
@@ -173,7 +175,24 @@ pub(super) async fn hang_up(link: &mut Link, profile: &Profile, was_connected: b
     let mut hang_up =
         if was_connected { HangUp::new(profile, link.leads_known()) } else { HangUp::make_sure(profile) };
     let outcome = link.drive(&mut hang_up, |_, _| Ok::<_, std::convert::Infallible>(())).await;
-    outcome.unwrap_or_else(|never| match never {}).map(|_| ()).map_err(|error| error.to_string())
+    match (outcome.unwrap_or_else(|never| match never {}), link.end()) {
+        // It went away while it was told: nobody obeyed.
+        (Ok(HungUp::LineGone), Some(LineEnd::PortGone(why))) => Err(why.clone()),
+        (Ok(_), _) => Ok(()),
+        (Err(error), _) => Err(error.to_string()),
+    }
+}
+
+/// Whether a call that ended so leaves nothing to hang up: no number was dialled. (A modem that was not
+/// heard from was tried to be hung up while it was woken.)
+pub(super) fn never_dialled<T>(went: &Result<T, Failure>, report: &CallReport) -> bool {
+    let Err(failure) = went else { return false };
+    report.dials == 0
+        && match failure.ending {
+            Ending::ModemSilent => true,
+            Ending::Interrupted => false,
+            _ => failure.stage == Stage::Dialling,
+        }
 }
 
 /// The same, until a signal comes: then the modem may still be off-hook.

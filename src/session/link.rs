@@ -134,7 +134,9 @@ impl Link {
         self.watch_carrier = true;
         self.ended_at = None; // of a call before this one
         self.carrier_seen = false;
-        self.no_carrier_said = NoCarrierText::default();
+        self.no_carrier_said = NoCarrierText::behind_connect();
+        // A call that ends at once: its end may have come together with CONNECT.
+        self.no_carrier_said.look_at(wall_now(), &self.input);
         self.look_at = None;
         self.carrier_rates = (connect.rate_up.or(connect.rate), connect.rate);
         self.follow_rates();
@@ -531,6 +533,11 @@ struct NoCarrierText {
 }
 
 impl NoCarrierText {
+    /// Where a line begins already.
+    fn behind_connect() -> Self {
+        Self { tail: b"\n".to_vec(), last: None }
+    }
+
     fn look_at(&mut self, now: Instant, bytes: &[u8]) {
         self.last = Some(now);
         self.tail.extend_from_slice(bytes);

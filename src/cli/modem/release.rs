@@ -22,17 +22,25 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
     let dials = Dials::new(&global.state_dir()?);
     let Some(number) = &args.number else {
         let all = dials.all().map_err(failed)?;
-        if all.is_empty() {
+        if all.is_empty() && !global.json {
             println!("No number is remembered.");
         }
         for (number, history) in all {
             // As if a person could answer there: which line will dial it is not known here.
-            println!("{number}: {}", memory::told(&number, &history, true));
+            let told = memory::told(&number, &history, true);
+            if global.json {
+                println!("{}", serde_json::json!({ "number": number, "remembered": told }));
+            } else {
+                println!("{number}: {told}");
+            }
         }
         return Ok(Ending::Done);
     };
     let config = config_if_any(global)?;
-    if memory::release(&dials, config.location.as_ref(), number).map_err(failed)? {
+    let released = memory::release(&dials, config.location.as_ref(), number).map_err(failed)?;
+    if global.json {
+        println!("{}", serde_json::json!({ "number": number, "released": released }));
+    } else if released {
         println!("{number} may be dialled again");
     } else {
         println!("nothing was remembered of {number}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Chosen, How, Which, choose, folders};
+use super::{Chosen, How, Which, choose, failed_json, folders};
 use crate::cli::dry_run::{dialogue, refuse_json};
 use crate::cli::interrupt::Signals;
 use crate::cli::progress::Display;
@@ -18,6 +18,7 @@ use crate::line::lock::holder_of;
 use crate::line::ports::{self, PortEntry};
 use crate::modem::{Profile, Said, identity};
 use crate::session::bench::{self, Attempt, Found};
+use crate::session::dialling::plan;
 use crate::session::transcript::Transcript;
 use crate::session::{Ending, Failure, Progress, Stage};
 use crate::store::dials::Dials;
@@ -110,9 +111,9 @@ pub(super) fn probe(global: &Global, args: &ProbeArgs) -> Result<Ending, Failure
             // One port of several without a modem is no failure.
             Err(failure) => {
                 if global.json {
-                    eprintln!("mailcall: {}", failure.message);
+                    println!("{}", failed_json(Some(&target.name), &failure));
                 } else {
-                    println!("{}", failure.message);
+                    println!("{}", failure.message); // it names the port
                 }
                 without.push(failure.ending);
             }
@@ -156,9 +157,27 @@ pub(super) fn info(global: &Global, args: &InfoArgs) -> Result<Ending, Failure> 
 }
 
 pub(super) fn dial(global: &Global, args: &DialArgs) -> Result<Ending, Failure> {
+    let mut object = serde_json::json!({ "port": null, "connection": null, "statistics": [], "heard": "" });
+    let went = dial_telling(global, args, &mut object);
+    if global.json && !args.dry_run {
+        let failure = went.as_ref().err();
+        object["outcome"] = serde_json::json!(failure.map_or(Ending::Done, |failure| failure.ending));
+        object["error"] = serde_json::json!(failure.map(ToString::to_string));
+        println!("{object}");
+    }
+    went
+}
+
+fn dial_telling(global: &Global, args: &DialArgs, object: &mut serde_json::Value) -> Result<Ending, Failure> {
     let chosen = args.which.choose(global)?;
     if args.dry_run {
         return dry_run(global, &chosen, &args.number);
+    }
+    object["port"] = serde_json::json!(chosen.name);
+    if let Some(profile) = &chosen.line.modem {
+        // A number that cannot be dialled is known before the port is touched.
+        plan(profile, &chosen.line, &args.number)
+            .map_err(|failure| Failure { ending: Ending::Usage, ..failure })?;
     }
     let dials = Dials::new(&global.state_dir()?);
     let mut heard = Vec::new();
@@ -189,11 +208,9 @@ pub(super) fn dial(global: &Global, args: &DialArgs) -> Result<Ending, Failure> 
     }
     if let Some(connect) = &report.connect {
         if global.json {
-            let object = serde_json::json!({
-                "port": chosen.name, "connection": connect, "statistics": report.statistics,
-                "heard": String::from_utf8_lossy(&heard)
-            });
-            println!("{object}");
+            object["connection"] = serde_json::json!(connect);
+            object["statistics"] = serde_json::json!(report.statistics);
+            object["heard"] = serde_json::json!(String::from_utf8_lossy(&heard));
         } else {
             println!("{}: {}", chosen.name, connect.sentence());
             print_said(&report.statistics);
@@ -205,13 +222,16 @@ pub(super) fn dial(global: &Global, args: &DialArgs) -> Result<Ending, Failure> 
 pub(super) fn hangup(global: &Global, args: &HangupArgs) -> Result<Ending, Failure> {
     let chosen = args.which.choose(global)?;
     let display = Display::new(global, &chosen.name);
-    in_runtime(global, async |signals, transcript| {
+    let hung_up = in_runtime(global, async |signals, transcript| {
         let mut watch = |progress| display.show(progress);
-        let transcript = transcript(&display);
-        bench::hang_up_only(&chosen.line, transcript, &mut watch, async || signals.next().await).await
-    })??;
+        bench::hang_up_only(&chosen.line, transcript(&display), &mut watch, async || signals.next().await)
+            .await
+    })?;
     display.finish();
-    if !global.quiet && !global.json {
+    hung_up?;
+    if global.json {
+        println!("{}", serde_json::json!({ "port": chosen.name, "outcome": Ending::Done, "error": null }));
+    } else if !global.quiet {
         println!("{}: the modem is on-hook", chosen.name);
     }
     Ok(Ending::Done)
@@ -221,7 +241,7 @@ pub(super) fn hangup(global: &Global, args: &HangupArgs) -> Result<Ending, Failu
 fn dry_run(global: &Global, chosen: &Chosen, number: &str) -> Result<Ending, Failure> {
     refuse_json(global)?;
     let Some(profile) = chosen.line.modem.clone() else {
-        let message = "this line has modem = \"none\": nothing is dialled there";
+        let message = "this line has no modem (modem = \"none\", or a profile without `dial`): nothing is dialled there";
         return Err(Failure::new(Ending::Config, Stage::Preparing, message));
     };
     dialogue(&profile, &chosen.line, number, &Dials::new(&global.state_dir()?))?;

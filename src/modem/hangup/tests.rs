@@ -28,6 +28,19 @@ fn a_call_is_hung_up_by_dtr_in_two_seconds() {
 }
 
 #[test]
+fn an_answer_that_stands_right_behind_the_echo_is_an_answer() {
+    for answer in [&b"ATH0OK\r\n"[..], b"ATH0NO CARRIER\r\n"] {
+        let mut modem = Scripted { answers: vec![("H0", answer)], ..Scripted::in_call() };
+        let ended = hang_up(&mut modem, false);
+        assert_eq!(ended.outcome, Some(Ok(HungUp::OnHook)), "{}", answer.escape_ascii());
+        assert!(ended.elapsed < Duration::from_secs(4), "{:?}", ended.elapsed);
+    }
+    let mut modem = Scripted { answers: vec![("H0", b"ATDT5OK\r\n"), ("", b"")], ..Scripted::in_call() };
+    let ended = hang_up(&mut modem, false);
+    assert_eq!(ended.outcome, Some(Err(HangUpError::StillUp)), "that was another command");
+}
+
+#[test]
 fn a_call_is_hung_up_without_dtr_in_less_than_four_seconds() {
     for (echo, numeric) in [(false, false), (true, false), (false, true), (true, true)] {
         let mut modem = Scripted { echo, numeric, ..Scripted::in_call() };

@@ -84,7 +84,7 @@ fn values_that_cannot_be_are_refused_with_key_and_line() {
         ("hangup = \"H0000000000000000000000000000000000000000000\"", "hangup", "longer"),
         ("reset = { send = \"Z\", wait_ms = 99999 }", "reset", "not between"),
         ("speaker = { of = \"M0\" }", "speaker", "of"),
-        ("flow.rtscts = \"AT&K3\"", "flow", "begins with AT"),
+        ("flow.rtscts = \"AT&K3\"", "flow.rtscts", "begins with AT"),
         ("codes = { \"-1\" = \"BUSY\" }", "codes", "number"),
         ("codes = { 13 = \"BUSSY\" }", "codes", "no result"),
         ("speeds = [0]", "speeds", "not between"),
@@ -104,7 +104,7 @@ fn values_that_cannot_be_are_refused_with_key_and_line() {
 }
 
 /// A user's folder of profiles.
-fn users(files: &[(&str, &str)]) -> impl Fn(&str) -> Option<Source> + use<> {
+fn users(files: &[(&str, &str)]) -> impl Fn(&str) -> Result<Option<Source>, ProfileError> + use<> {
     let files: Vec<(String, Source)> = files
         .iter()
         .map(|&(name, text)| {
@@ -112,7 +112,7 @@ fn users(files: &[(&str, &str)]) -> impl Fn(&str) -> Option<Source> + use<> {
             (name.to_owned(), Source { text: text.to_owned(), file })
         })
         .collect();
-    move |name| files.iter().find(|(known, _)| known == name).map(|(_, source)| source.clone())
+    move |name| Ok(files.iter().find(|(known, _)| known == name).map(|(_, source)| source.clone()))
 }
 
 #[test]
@@ -144,7 +144,13 @@ fn what_is_wrong_in_a_users_file_is_told_with_file_line_and_key() {
     for (text, place, says) in [
         ("inherits = \"generic\"\n\nspekaer = 1\n", "mine.toml:3: `spekaer`", "unknown key"),
         ("inherits = \"generic\"\nguard_ms = 99999\n", "mine.toml:2: `guard_ms`", "not between"),
-        ("inherits = \"generic\"\n[speaker]\non = \"M2\\u00ff\"\n", "mine.toml:2: `speaker`", "ASCII"),
+        ("inherits = \"generic\"\n[speaker]\non = \"M2\\u00ff\"\n", "mine.toml:3: `speaker.on`", "ASCII"),
+        ("inherits = \"generic\"\n[speaker]\non = 2\n", "mine.toml:3: `speaker.on`", "expected a command"),
+        ("inherits = \"generic\"\n[ flow ]\n\nnone = \"ATQ\"\n", "mine.toml:4: `flow.none`", "AT"),
+        ("inherits = \"generic\"\nflow = { none = \"ATQ\" }\n", "mine.toml:2: `flow.none`", "AT"),
+        ("inherits = \"generic\"\n\n\"guard_ms\" = 9999\n", "mine.toml:3: `guard_ms`", "not between"),
+        ("inherits = \"generic\"\nguard_ms = 1.5\n", "mine.toml:2: `guard_ms`", "whole number"),
+        ("inherits = \"generic\"\r\n\r\nspekaer = 1\r\n", "mine.toml:3: `spekaer`", "unknown key"),
         ("inherits = \"other\"\n", "other.toml:1: `inherits`", "circle"),
         ("inherits = \"gone\"\n", "mine.toml:1: `inherits`", "no modem profile"),
         ("inherits = \n", "mine.toml:1: ", ""),

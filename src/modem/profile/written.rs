@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{
     ConnectRate, FlowControl, NUMBER_PLACE, Profile, ProfileError, RINGS_PLACE, Setting, Source, Speaker,
-    Switch, WAIT_MS_MAX, WAIT_PLACE, builtin,
+    Switch, Users, WAIT_MS_MAX, WAIT_PLACE, builtin,
 };
 use crate::modem::codec::is_result;
 
@@ -58,7 +58,7 @@ pub(super) struct Written {
 
 /// `"&F"`, or `{ send = "+CPIN?", wait_ms = 8000 }`; empty for none, where one would be inherited.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(untagged, expecting = "a command such as \"&C1\", or { send = \"&F\", wait_ms = 8000 }")]
+#[serde(untagged, expecting = "expected a command such as \"&C1\", or { send = \"&F\", wait_ms = 8000 }")]
 enum SettingToml {
     Text(String),
     Timed(TimedToml),
@@ -98,14 +98,14 @@ struct SwitchToml {
 pub(super) struct Chain(Vec<(String, Source, Written)>);
 
 impl Chain {
-    pub(super) fn load(name: &str, users: &dyn Fn(&str) -> Option<Source>) -> Result<Self, ProfileError> {
+    pub(super) fn load(name: &str, users: &Users<'_>) -> Result<Self, ProfileError> {
         let mut chain = Self(Vec::new());
         let mut wanted = name.to_owned();
         loop {
             // A file that inherits from its own name means the one built in.
             let again =
                 chain.0.last().is_some_and(|(name, source, _)| *name == wanted && source.file.is_some());
-            let source = if again { None } else { users(&wanted) };
+            let source = if again { None } else { users(&wanted)? };
             let source = source
                 .or_else(|| builtin::text(&wanted).map(|text| Source { text: text.to_owned(), file: None }));
             let Some(source) = source else {
@@ -325,16 +325,16 @@ impl Written {
             ("init", self.init.as_deref()),
             ("options", self.options.as_deref()),
             one("results", &self.results),
-            one("speaker", &self.speaker.off),
-            one("speaker", &self.speaker.dialling),
-            one("speaker", &self.speaker.on),
-            one("flow", &self.flow.rtscts),
-            one("flow", &self.flow.xonxoff),
-            one("flow", &self.flow.none),
-            one("error_correction", &self.error_correction.on),
-            one("error_correction", &self.error_correction.off),
-            one("compression", &self.compression.on),
-            one("compression", &self.compression.off),
+            one("speaker.off", &self.speaker.off),
+            one("speaker.dialling", &self.speaker.dialling),
+            one("speaker.on", &self.speaker.on),
+            one("flow.rtscts", &self.flow.rtscts),
+            one("flow.xonxoff", &self.flow.xonxoff),
+            one("flow.none", &self.flow.none),
+            one("error_correction.on", &self.error_correction.on),
+            one("error_correction.off", &self.error_correction.off),
+            one("compression.on", &self.compression.on),
+            one("compression.off", &self.compression.off),
         ]
         .into_iter()
         .flat_map(|(key, sends)| sends.unwrap_or_default().iter().map(move |send| (key, send)))
@@ -472,28 +472,67 @@ fn check_characters(key: &'static str, command: &str) -> Result<(), Wrong> {
 
 fn from_toml(profile: &str, source: &Source, error: &toml::de::Error) -> ProfileError {
     let at = error.span().map_or(0, |span| span.start.min(source.text.len()));
-    let line = source.text.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count();
-    let key = source.text.lines().nth(line).and_then(key_of).unwrap_or_default().to_owned();
-    let message = error.message().replace("unknown field", "unknown key").replace('\n', " ");
-    ProfileError { file: source.file.clone(), profile: profile.to_owned(), line: line + 1, key, message }
+    let line = source.text.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
+    let here = keys(&source.text).into_iter().find(|(number, _, _)| *number == line);
+    let key = here.map(|(_, key, _)| key).unwrap_or_default();
+    let message = PARSER_WORDS
+        .iter()
+        .fold(error.message().replace('\n', " "), |message, (theirs, ours)| message.replace(theirs, ours));
+    ProfileError { file: source.file.clone(), profile: profile.to_owned(), line, key, message }
 }
 
-/// The key that a line of TOML sets.
-fn key_of(line: &str) -> Option<&str> {
-    let key = line.split_once('=')?.0.trim();
-    (!key.is_empty() && !key.starts_with(['#', '"', ' '])).then_some(key)
+/// What the lines of a TOML text set: the line from 1, the key with its table's, and whether that is a
+/// table's header. A text over several lines may look like keys too; no value of ours needs one.
+fn keys(text: &str) -> Vec<(usize, String, bool)> {
+    let mut table = String::new();
+    let mut keys = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim().trim_start_matches('\u{feff}');
+        if let Some(header) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
+            table = plain_key(header.trim_start_matches('['));
+            keys.push((index + 1, table.clone(), true));
+        } else if let Some((key, _)) = line.split_once('=').filter(|_| !line.starts_with('#')) {
+            let key = plain_key(key);
+            let key = if table.is_empty() { key } else { format!("{table}.{key}") };
+            keys.push((index + 1, key, false));
+        }
+    }
+    keys
 }
 
-/// The line that sets a key, from 1: as `key = ..`, `key.part = ..` or `[key]`.
+/// A key as TOML may have it, ` "speaker" . off`, without blanks and quotes.
+fn plain_key(key: &str) -> String {
+    let parts = key.split('.').map(|part| part.trim().trim_matches(['"', '\'']));
+    parts.collect::<Vec<_>>().join(".")
+}
+
+/// The line that sets a key, from 1: as `key = ..`, `key.part = ..`, `[key]`, or `part = ..` below that.
+/// For a part of a table, else the line of the table.
 fn line_of_key(text: &str, key: &str) -> Option<usize> {
-    let sets = |line: &str| {
-        let dotted =
-            |set: &str| set == key || set.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
-        key_of(line).is_some_and(dotted) || line.trim() == format!("[{key}]")
+    let keys = keys(text);
+    let sets = |wanted: &str| {
+        let is_part = |set: &str| set.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('.'));
+        let found = keys.iter().find(|(_, set, _)| set == wanted || is_part(set));
+        found.map(|(line, _, _)| *line)
     };
-    text.lines().position(sets).map(|line| line + 1)
+    // A table on one line may be without this part, which then is another file's.
+    let inline = || {
+        let (table, part) = key.split_once('.')?;
+        let (line, _, _) = keys.iter().find(|(_, set, is_header)| set == table && !is_header)?;
+        text.lines().nth(line - 1).filter(|text| text.contains(part)).map(|_| *line)
+    };
+    sets(key).or_else(inline)
 }
 
+/// The parser's words, and those of a file.
+const PARSER_WORDS: [(&str, &str); 6] = [
+    ("unknown field", "unknown key"),
+    ("unknown variant", "unknown value"),
+    ("expected usize", "expected a whole number"),
+    ("expected u64", "expected a whole number"),
+    ("expected u32", "expected a whole number"),
+    ("expected a boolean", "expected true or false"),
+];
 /// Characters of the shortest command line worth having: a long number must fit.
 const LINE_MAX_LEAST: u64 = 20;
 /// Characters of the longest command line.

@@ -210,6 +210,45 @@ async fn a_fall_of_dcd_is_seen_within_a_tenth_of_a_second() {
     }
 }
 
+/// Takes so many bytes, and leaves the rest to the next.
+struct Takes(usize);
+
+impl Machine for Takes {
+    type Event = ();
+    type Outcome = ();
+
+    fn handle_input(&mut self, _now: Instant, bytes: &[u8]) -> usize {
+        let taken = bytes.len().min(self.0);
+        self.0 -= taken;
+        taken
+    }
+
+    fn handle_hangup(&mut self, _now: Instant) {}
+
+    fn handle_timeout(&mut self, _now: Instant) {}
+
+    fn poll_output(&mut self, _now: Instant) -> Output<(), ()> {
+        if self.0 == 0 { Output::Done(()) } else { Output::Wait(None) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_end_comes_together_with_connect_is_over_at_once() {
+    for end in ["\r\nNO CARRIER\r\n", "NO CARRIER\r\n"] {
+        let connect = "\r\nCONNECT 2400\r\n";
+        let readable = format!("{connect}{end}").into_bytes();
+        let (mut link, _port) = line(Port { readable, ..Port::default() });
+        let mut takes = Takes(connect.len());
+        let took = link.drive(&mut takes, |_, ()| Ok::<_, std::convert::Infallible>(()));
+        took.await.unwrap_or_else(|never| match never {});
+        link.connected(&ConnectInfo::read("CONNECT 2400"));
+        let since = wall_now();
+        let ended = drive(&mut link, &mut Listener::default()).await;
+        told_within(&ended, since, 2 * SECOND);
+        assert_eq!(link.end(), Some(&LineEnd::CarrierLost), "{end:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_modem_that_babbles_on_does_not_hide_the_fall_of_dcd() {
     let port = Port { babbles: Some(Duration::from_millis(5)), ..Port::default() };
