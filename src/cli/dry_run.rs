@@ -5,7 +5,7 @@ use super::{Global, config_failure};
 use crate::config::{Config, LineConfig, LineKind, Redial};
 use crate::modem::{Profile, number_key};
 use crate::session::fetch::store_failure;
-use crate::session::{Ending, Failure, Stage, memory, rings_people};
+use crate::session::{Ending, Failure, Stage, memory, reach};
 use crate::store::dials::Dials;
 
 /// Tells it for each of these accounts.
@@ -52,7 +52,7 @@ pub(super) fn dialogue(
     let history = dials
         .look(&number_key(line.rules.location.as_ref(), number))
         .map_err(|error| store_failure(Stage::Preparing, &error))?;
-    println!("    {}", memory::told(number, &history, rings_people(profile)));
+    println!("    {}", memory::told(number, &history, reach(profile, number)));
     Ok(())
 }
 

@@ -133,6 +133,10 @@ impl Dial {
 
     /// Makes the transition that is due, if one is.
     fn advance(&mut self, now: Instant) {
+        match self.state {
+            State::Readying(_) | State::Freeing { .. } | State::Ended => return,
+            State::Dialling { .. } | State::Aborting { .. } => {}
+        }
         if let Some(info) = self.carrier.overdue(now) {
             return self.end(Ok(info));
         }
@@ -275,7 +279,13 @@ impl Machine for Dial {
             match &mut self.state {
                 State::Ended => break,
                 State::Readying(ready) => return taken + ready.handle_input(now, rest),
-                State::Freeing { hangup, .. } => return taken + hangup.handle_input(now, rest),
+                State::Freeing { hangup, then } => {
+                    let length = hangup.handle_input(now, rest);
+                    // Whose answer it was may come late, behind our breaking off.
+                    let answered = answered_by(&mut self.carrier, now, &rest[..length]);
+                    *then = answered.or_else(|| then.take());
+                    return taken + length;
+                }
                 State::Dialling { .. } | State::Aborting { .. } => {
                     let (length, told) = self.carrier.hear(now, rest);
                     taken += length;
@@ -340,6 +350,21 @@ impl Machine for Dial {
             }
         }
     }
+}
+
+/// A person or a fax, if these bytes say so.
+fn answered_by(carrier: &mut Carrier, now: Instant, bytes: &[u8]) -> Option<DialError> {
+    let (mut taken, mut answered) = (0, None);
+    while taken < bytes.len() {
+        let (length, told) = carrier.hear(now, &bytes[taken..]);
+        taken += length.max(1);
+        match told {
+            Some(Told::Line(Response::Voice, _)) => answered = Some(DialError::Voice),
+            Some(Told::Line(Response::Fax, _)) => answered = Some(DialError::Fax),
+            Some(Told::Line(..) | Told::Connected(_) | Told::Digits(_)) | None => {}
+        }
+    }
+    answered
 }
 
 /// How long to wait for a carrier when nobody says otherwise: ringing, answering and V.34 training.
