@@ -142,5 +142,6 @@ fn a_released_modem_s_number_is_still_known_to_be_one() {
 fn looking_writes_nothing() {
     let state = tempfile::tempdir().unwrap();
     assert_eq!(Dials::new(state.path()).look(NUMBER).unwrap().unconnected, 0);
+    assert!(!Dials::new(state.path()).release(NUMBER).unwrap(), "nor does releasing what is not there");
     assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 0);
 }

@@ -247,6 +247,29 @@ Nothing was sent, and no port was opened.
 }
 
 #[test]
+fn a_dry_run_of_an_account_that_is_called_says_so() {
+    for (calling, says, takes) in [
+        (
+            "answer = { wait = 60, rings = 3 }",
+            "nothing is dialled; the host's call is waited for, for 60 s",
+            "ATA ",
+        ),
+        ("answer = { by_modem = true, rings = 2 }", "which the modem answers by itself", "ATS0=2 "),
+        (
+            "phone = \"1\"\ndial_back = { wait = 30 }",
+            "then the host's call back is waited for, for 30 s",
+            "ATA ",
+        ),
+    ] {
+        let home = Home::with_line("kind = \"serial\"\ndevice = \"/dev/no-such-port\"\n", calling);
+        let ran = home.run(&["fetch", "--dry-run"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(ran.out.contains(says) && ran.out.contains(takes), "{}", ran.out);
+        assert_eq!(ran.out.contains("ATDT1 "), calling.contains("phone"), "{}", ran.out);
+    }
+}
+
+#[test]
 fn a_dry_run_says_what_is_remembered() {
     let (sim, path, _dir) = host("voice", &[]);
     let home = Home::new(&sim.device, "mary", &path, "");

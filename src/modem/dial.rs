@@ -22,7 +22,7 @@ use super::connect::ConnectInfo;
 use super::hangup::{HANG_UP_MAX, HangUp, HangUpError, HangUpEvent};
 use super::number::{BadNumber, DialRules, dial_string, dial_strings};
 use super::profile::Profile;
-use super::ready::{Need, READY_MAX, Ready, ReadyEvent, S7_MAX, SetUp, WAKE_WAIT, setup_commands};
+use super::ready::{Command, Need, READY_MAX, Ready, ReadyEvent, S7_MAX, SetUp, WAKE_WAIT, setup_commands};
 use crate::machine::{Machine, Output, Transmit};
 
 /// Dials one number once.
@@ -66,6 +66,18 @@ pub struct Planned {
     pub wait: Duration,
     /// Whether the modem must accept it.
     pub needed: bool,
+}
+
+impl Planned {
+    fn of(command: &str, wait: Duration, needed: bool) -> Self {
+        Self { command: format!("AT{command}"), wait, needed }
+    }
+
+    /// Waking the modem and setting it up.
+    pub(super) fn setting_up(setup: &[Command]) -> impl Iterator<Item = Self> {
+        let setting = |command: &Command| Self::of(&command.text, command.wait, command.need == Need::Needed);
+        std::iter::once(Self::of("", WAKE_WAIT, true)).chain(setup.iter().map(setting))
+    }
 }
 
 #[derive(Debug)]
@@ -124,11 +136,8 @@ impl Dial {
             State::Readying(ready) => ready.setup(),
             State::Dialling { .. } | State::Aborting { .. } | State::Freeing { .. } | State::Ended => &[],
         };
-        let planned = |command: &str, wait, needed| Planned { command: format!("AT{command}"), wait, needed };
-        let setup =
-            setup.iter().map(|command| planned(&command.text, command.wait, command.need == Need::Needed));
-        let dial = self.commands.iter().map(|command| planned(command, self.wait, true));
-        std::iter::once(planned("", WAKE_WAIT, true)).chain(setup).chain(dial).collect()
+        let dial = self.commands.iter().map(|command| Planned::of(command, self.wait, true));
+        Planned::setting_up(setup).chain(dial).collect()
     }
 
     /// Makes the transition that is due, if one is.

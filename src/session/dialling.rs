@@ -10,8 +10,8 @@ use super::retry::Reach;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{LineConfig, ModemUse};
 use crate::modem::{
-    Ask, ConnectInfo, Dial, DialError, DialEvent, HangUp, Planned, Profile, ReadyError, ReadyEvent, Said,
-    SetUp, is_host,
+    Answer, Answering, Ask, ConnectInfo, Dial, DialError, DialEvent, HangUp, Planned, Profile, ReadyError,
+    ReadyEvent, Said, SetUp, is_host,
 };
 use crate::store::dials::{Dials, HowEnded};
 
@@ -197,6 +197,12 @@ pub fn plan(profile: &Profile, line: &LineConfig, number: &str) -> Result<Vec<Pl
     let dial = Dial::new(profile.clone(), &set_up, &line.rules, number, line.modem_use.dial_wait)
         .map_err(|bad| Failure::new(Ending::Config, Stage::Preparing, bad))?;
     Ok(dial.plan())
+}
+
+/// The same for waiting for a call and taking it.
+pub fn plan_to_answer(profile: &Profile, line: &LineConfig, answering: Answering) -> Vec<Planned> {
+    let set_up = SetUp { choices: line.modem_use.choices.clone(), ..SetUp::default() };
+    Answer::new(profile.clone(), &set_up, answering).plan()
 }
 
 /// How the modem on this line is to be set up.

@@ -135,6 +135,9 @@ impl Dials {
     /// A person says that the number is right and may be dialled: its row of failures is forgotten, and
     /// what bars it. Answers whether there was anything to forget.
     pub fn release(&self, number: &str) -> Result<bool, StoreError> {
+        if self.look(number)? == History::default() {
+            return Ok(false); // nothing is written for nothing
+        }
         let released = self.change(number, |history| {
             let row = History { connected: history.connected, ..History::default() };
             std::mem::replace(history, row.clone()) != row
