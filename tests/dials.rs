@@ -119,10 +119,10 @@ fn a_barred_number_is_dialled_again_once_a_person_says_so_in_any_way_of_writing_
         dials
             .change(NUMBER, |history| *history = retry::failed(std::mem::take(history), NOW, HowEnded::Voice))
             .unwrap();
-        let barred = may_dial(&dials.look(NUMBER).unwrap(), true, NOW + 1_000_000);
+        let barred = may_dial(&dials.look(NUMBER).unwrap(), retry::Reach::Telephones, NOW + 1_000_000);
         assert_eq!(barred, Verdict::Barred(HowEnded::Voice));
         assert!(release(&dials, Some(&place), written).unwrap(), "{written}");
-        assert_eq!(may_dial(&dials.look(NUMBER).unwrap(), true, NOW), Verdict::Dial);
+        assert_eq!(may_dial(&dials.look(NUMBER).unwrap(), retry::Reach::Telephones, NOW), Verdict::Dial);
         assert!(!release(&dials, Some(&place), written).unwrap(), "nothing is left to release");
     }
     assert!(dials.all().unwrap().is_empty(), "and nothing is remembered for nothing");
@@ -142,5 +142,6 @@ fn a_released_modem_s_number_is_still_known_to_be_one() {
 fn looking_writes_nothing() {
     let state = tempfile::tempdir().unwrap();
     assert_eq!(Dials::new(state.path()).look(NUMBER).unwrap().unconnected, 0);
+    assert!(!Dials::new(state.path()).release(NUMBER).unwrap(), "nor does releasing what is not there");
     assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 0);
 }

@@ -124,6 +124,21 @@ fn of_several_numbers_one_that_is_barred_is_passed_over() {
 }
 
 #[test]
+fn a_number_that_a_list_has_in_many_ways_is_dialled_once_in_a_pass() {
+    let (sim, path, _dir) = host("no-answer", &[]);
+    let home = Home::new(&sim.device, "mary", &path, "");
+    let text = std::fs::read_to_string(home.dir.path().join(".config/mailcall/config.toml")).unwrap();
+    let list = r#"["555 1212", "555-1212", "=5551212", "W5551212", "555,1212", "*67 5551212", "5551212,,9"]"#;
+    home.configure(&text.replace("\"555 1212\"", list));
+    for dials in [1, 1, 1, 0] {
+        let ran = home.fetch();
+        ran.ended(75, if dials == 1 { "no-answer" } else { "delayed" });
+        assert_eq!(ran.number("dials"), dials, "{}", ran.err);
+    }
+    assert!(home.fetch().err.contains("a person's telephone may be ringing"));
+}
+
+#[test]
 fn a_signal_ends_a_wait_at_once_and_the_port_is_free_meanwhile() {
     use nix::sys::signal::{Signal, kill};
     let (sim, path, _dir) = host("busy,connect", &[]);
@@ -232,6 +247,29 @@ Nothing was sent, and no port was opened.
 }
 
 #[test]
+fn a_dry_run_of_an_account_that_is_called_says_so() {
+    for (calling, says, takes) in [
+        (
+            "answer = { wait = 60, rings = 3 }",
+            "nothing is dialled; the host's call is waited for, for 60 s",
+            "ATA ",
+        ),
+        ("answer = { by_modem = true, rings = 2 }", "which the modem answers by itself", "ATS0=2 "),
+        (
+            "phone = \"1\"\ndial_back = { wait = 30 }",
+            "then the host's call back is waited for, for 30 s",
+            "ATA ",
+        ),
+    ] {
+        let home = Home::with_line("kind = \"serial\"\ndevice = \"/dev/no-such-port\"\n", calling);
+        let ran = home.run(&["fetch", "--dry-run"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(ran.out.contains(says) && ran.out.contains(takes), "{}", ran.out);
+        assert_eq!(ran.out.contains("ATDT1 "), calling.contains("phone"), "{}", ran.out);
+    }
+}
+
+#[test]
 fn a_dry_run_says_what_is_remembered() {
     let (sim, path, _dir) = host("voice", &[]);
     let home = Home::new(&sim.device, "mary", &path, "");
@@ -258,5 +296,5 @@ fn a_rest_that_a_wrong_clock_put_into_the_future_begins_when_it_is_seen() {
     home.fetch().ended(75, "delayed");
     let seen = dials.look("5551212").unwrap();
     assert!(seen.recent.iter().all(|dialled| dialled.at <= now()), "{seen:?}");
-    assert_eq!(retry::may_dial(&seen, true, now() + 3_600), retry::Verdict::Dial);
+    assert_eq!(retry::may_dial(&seen, retry::Reach::Telephones, now() + 3_600), retry::Verdict::Dial);
 }

@@ -2,10 +2,11 @@
 //! numbers. No port is opened, no password read, nothing written.
 
 use super::{Global, config_failure};
-use crate::config::{Config, LineConfig, LineKind, Redial};
-use crate::modem::{Profile, number_key};
+use crate::config::{AccountConfig, Calling, Config, LineConfig, LineKind, Redial};
+use crate::modem::{Planned, Profile, number_key};
+use crate::session::dialling::{plan, plan_to_answer};
 use crate::session::fetch::store_failure;
-use crate::session::{Ending, Failure, Stage, memory, rings_people};
+use crate::session::{Ending, Failure, Stage, memory, reach};
 use crate::store::dials::Dials;
 
 /// Tells it for each of these accounts.
@@ -19,7 +20,7 @@ pub(super) fn run(
     let dials = Dials::new(&global.state_dir()?);
     for name in names {
         let account = config.account(name).map_err(config_failure)?;
-        println!("{name}: {}", patience_told(patience(account.redial)));
+        println!("{name}: {}", calling_told(account, patience(account.redial)));
         for (index, line_name) in account.lines.iter().enumerate() {
             let Some(line) = config.lines.get(line_name) else { continue };
             let when = if index == 0 { "" } else { ", if another program has those before it" };
@@ -27,6 +28,10 @@ pub(super) fn run(
             let Some(profile) = &line.modem else { continue };
             for number in &account.phones {
                 dialogue(profile, line, number, &dials)?;
+            }
+            if let Some(answering) = account.calling.answering() {
+                println!("  a call, taken at ring {}", answering.rings);
+                print_planned(&plan_to_answer(profile, line, answering));
             }
         }
     }
@@ -50,15 +55,36 @@ pub(super) fn dialogue(
     dials: &Dials,
 ) -> Result<(), Failure> {
     println!("  number {number}");
-    for planned in crate::session::dialling::plan(profile, line, number)? {
-        let optional = if planned.needed { "" } else { ", not needed" };
-        println!("    {:<24} answered within {} s{optional}", planned.command, planned.wait.as_secs_f64());
-    }
+    print_planned(&plan(profile, line, number)?);
     let history = dials
         .look(&number_key(line.rules.location.as_ref(), number))
         .map_err(|error| store_failure(Stage::Preparing, &error))?;
-    println!("    {}", memory::told(number, &history, rings_people(profile)));
+    println!("    {}", memory::told(number, &history, reach(profile, number)));
     Ok(())
+}
+
+fn print_planned(all: &[Planned]) {
+    for Planned { command, wait, needed } in all {
+        let optional = if *needed { "" } else { ", not needed" };
+        println!("    {command:<24} answered within {} s{optional}", wait.as_secs_f64());
+    }
+}
+
+/// Who calls whom, and how patiently.
+fn calling_told(account: &AccountConfig, patience: Option<Redial>) -> String {
+    match &account.calling {
+        Calling::HostCalls { wait, by_modem, .. } => {
+            let by = if *by_modem { ", which the modem answers by itself" } else { "" };
+            format!("nothing is dialled; the host's call is waited for, for {} s{by}", wait.as_secs())
+        }
+        Calling::HostCallsBack { wait, .. } => format!(
+            "{}; then the host's call back is waited for, for {} s",
+            patience_told(patience),
+            wait.as_secs()
+        ),
+        Calling::WeCall if account.phones.is_empty() => "nothing is dialled".to_owned(),
+        Calling::WeCall => patience_told(patience),
+    }
 }
 
 fn line_told(line: &LineConfig) -> String {

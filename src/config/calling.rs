@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::account::AccountToml;
 use super::{ConfigError, LineConfig, Place};
+use crate::modem::Answering;
 use crate::modem::answer::{ANSWER_RINGS_MAX, ANSWER_WAIT_LIMIT};
 
 /// Who makes an account's call.
@@ -34,6 +35,17 @@ pub enum Calling {
         /// The modem answers by itself.
         by_modem: bool,
     },
+}
+
+impl Calling {
+    /// How the host's call is taken, where it makes one.
+    pub fn answering(&self) -> Option<Answering> {
+        match *self {
+            Self::WeCall => None,
+            Self::HostCallsBack { wait, rings, .. } => Some(Answering { wait, rings, by_modem: false }),
+            Self::HostCalls { wait, rings, by_modem } => Some(Answering { wait, rings, by_modem }),
+        }
+    }
 }
 
 /// `dial_back`, as the file has it.

@@ -37,14 +37,14 @@ impl Default for Redial {
 
 /// `[location]`.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table: [location]")]
 pub(super) struct LocationToml {
-    country: String,
-    area: Option<String>,
-    outside_line: Option<String>,
-    call_waiting: Option<String>,
-    long_distance: Option<String>,
-    international: Option<String>,
+    country: Spanned<String>,
+    area: Option<Spanned<String>>,
+    outside_line: Option<Spanned<String>>,
+    call_waiting: Option<Spanned<String>>,
+    long_distance: Option<Spanned<String>>,
+    international: Option<Spanned<String>>,
     #[serde(default)]
     area_always: bool,
     #[serde(default)]
@@ -80,8 +80,10 @@ pub(super) fn check_location(
     place: &Place<'_>,
 ) -> Result<Location, ConfigError> {
     let given = raw.get_ref();
-    let usual = Location::in_country(&given.country);
-    let or = |given: &Option<String>, usual: String| given.clone().unwrap_or(usual);
+    let usual = Location::in_country(given.country.get_ref());
+    let or = |given: &Option<Spanned<String>>, usual: String| {
+        given.as_ref().map_or(usual, |given| given.get_ref().clone())
+    };
     let location = Location {
         area: or(&given.area, usual.area),
         outside_line: or(&given.outside_line, usual.outside_line),
@@ -92,8 +94,19 @@ pub(super) fn check_location(
         area_always: given.area_always,
         long_distance_always: given.long_distance_always,
     };
-    let wrong =
-        |(key, message): (&str, String)| place.wrong(raw.span(), format!("[location] {key}: {message}"));
+    let wrong = |(key, message): (&str, String)| {
+        let value = match key {
+            "country" => Some(&given.country),
+            "area" => given.area.as_ref(),
+            "outside_line" => given.outside_line.as_ref(),
+            "call_waiting" => given.call_waiting.as_ref(),
+            "long_distance" => given.long_distance.as_ref(),
+            "international" => given.international.as_ref(),
+            _ => None, // no other key is checked
+        };
+        let span = value.map_or_else(|| raw.span(), Spanned::span);
+        place.wrong(span, format!("[location] {key}: {message}"))
+    };
     location.check().map_err(wrong)?;
     for (key, prefix) in [("outside_line", &location.outside_line), ("call_waiting", &location.call_waiting)]
     {
@@ -207,11 +220,12 @@ mod tests {
     #[test]
     fn what_cannot_be_dialled_is_refused_with_its_line() {
         for (text, line, says) in [
-            (format!("[location]\ncountry = \"+49\"\n{LINE}{ACCOUNT}"), 1, "country code"),
-            (format!("[location]\ncountry = \"49\"\narea = \"030\"\n{LINE}{ACCOUNT}"), 1, "without the 0"),
+            (format!("[location]\ncountry = \"+49\"\n{LINE}{ACCOUNT}"), 2, "country code"),
+            (format!("[location]\ncountry = \"49\"\narea = \"030\"\n{LINE}{ACCOUNT}"), 3, "without the 0"),
+            (format!("location = \"49\"\n{LINE}{ACCOUNT}"), 1, "expected a table"),
             (
                 format!("[location]\ncountry = \"1\"\noutside_line = \"9;\"\n{LINE}{ACCOUNT}"),
-                1,
+                3,
                 "outside_line",
             ),
             (format!("[location]\ncuontry = \"1\"\n{LINE}{ACCOUNT}"), 2, "cuontry"),

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use super::carrier::{Carrier, Told};
 use super::codec::{CR, Response};
 use super::connect::ConnectInfo;
+use super::dial::Planned;
 use super::hangup::{HANG_UP_MAX, HangUp, HangUpError, HangUpEvent};
 use super::profile::{Profile, RINGS_PLACE};
 use super::ready::{
@@ -168,6 +169,25 @@ impl Answer {
             told: 0,
             outputs: VecDeque::new(),
         }
+    }
+
+    /// What will be sent, if nothing goes wrong, and how long an answer to each may take. The command
+    /// that takes the call comes last, and only where the modem does not take it by itself.
+    pub fn plan(&self) -> Vec<Planned> {
+        let setup = match &self.state {
+            State::Readying(ready) => ready.setup(),
+            State::Waiting { .. }
+            | State::Ringing { .. }
+            | State::PickingUp { .. }
+            | State::Freeing { .. }
+            | State::Ended => &[],
+        };
+        let takes = (!self.answering.by_modem).then(|| Planned {
+            command: self.command(),
+            wait: ANSWER_CARRIER_WAIT,
+            needed: true,
+        });
+        Planned::setting_up(setup).chain(takes).collect()
     }
 
     /// Makes the transition that is due, if one is.

@@ -22,7 +22,7 @@ use super::connect::ConnectInfo;
 use super::hangup::{HANG_UP_MAX, HangUp, HangUpError, HangUpEvent};
 use super::number::{BadNumber, DialRules, dial_string, dial_strings};
 use super::profile::Profile;
-use super::ready::{Need, READY_MAX, Ready, ReadyEvent, S7_MAX, SetUp, WAKE_WAIT, setup_commands};
+use super::ready::{Command, Need, READY_MAX, Ready, ReadyEvent, S7_MAX, SetUp, WAKE_WAIT, setup_commands};
 use crate::machine::{Machine, Output, Transmit};
 
 /// Dials one number once.
@@ -66,6 +66,18 @@ pub struct Planned {
     pub wait: Duration,
     /// Whether the modem must accept it.
     pub needed: bool,
+}
+
+impl Planned {
+    fn of(command: &str, wait: Duration, needed: bool) -> Self {
+        Self { command: format!("AT{command}"), wait, needed }
+    }
+
+    /// Waking the modem and setting it up.
+    pub(super) fn setting_up(setup: &[Command]) -> impl Iterator<Item = Self> {
+        let setting = |command: &Command| Self::of(&command.text, command.wait, command.need == Need::Needed);
+        std::iter::once(Self::of("", WAKE_WAIT, true)).chain(setup.iter().map(setting))
+    }
 }
 
 #[derive(Debug)]
@@ -124,15 +136,16 @@ impl Dial {
             State::Readying(ready) => ready.setup(),
             State::Dialling { .. } | State::Aborting { .. } | State::Freeing { .. } | State::Ended => &[],
         };
-        let planned = |command: &str, wait, needed| Planned { command: format!("AT{command}"), wait, needed };
-        let setup =
-            setup.iter().map(|command| planned(&command.text, command.wait, command.need == Need::Needed));
-        let dial = self.commands.iter().map(|command| planned(command, self.wait, true));
-        std::iter::once(planned("", WAKE_WAIT, true)).chain(setup).chain(dial).collect()
+        let dial = self.commands.iter().map(|command| Planned::of(command, self.wait, true));
+        Planned::setting_up(setup).chain(dial).collect()
     }
 
     /// Makes the transition that is due, if one is.
     fn advance(&mut self, now: Instant) {
+        match self.state {
+            State::Readying(_) | State::Freeing { .. } | State::Ended => return,
+            State::Dialling { .. } | State::Aborting { .. } => {}
+        }
         if let Some(info) = self.carrier.overdue(now) {
             return self.end(Ok(info));
         }
@@ -275,7 +288,13 @@ impl Machine for Dial {
             match &mut self.state {
                 State::Ended => break,
                 State::Readying(ready) => return taken + ready.handle_input(now, rest),
-                State::Freeing { hangup, .. } => return taken + hangup.handle_input(now, rest),
+                State::Freeing { hangup, then } => {
+                    let length = hangup.handle_input(now, rest);
+                    // Whose answer it was may come late, behind our breaking off.
+                    let answered = answered_by(&mut self.carrier, now, &rest[..length]);
+                    *then = answered.or_else(|| then.take());
+                    return taken + length;
+                }
                 State::Dialling { .. } | State::Aborting { .. } => {
                     let (length, told) = self.carrier.hear(now, rest);
                     taken += length;
@@ -340,6 +359,21 @@ impl Machine for Dial {
             }
         }
     }
+}
+
+/// A person or a fax, if these bytes say so.
+fn answered_by(carrier: &mut Carrier, now: Instant, bytes: &[u8]) -> Option<DialError> {
+    let (mut taken, mut answered) = (0, None);
+    while taken < bytes.len() {
+        let (length, told) = carrier.hear(now, &bytes[taken..]);
+        taken += length.max(1);
+        match told {
+            Some(Told::Line(Response::Voice, _)) => answered = Some(DialError::Voice),
+            Some(Told::Line(Response::Fax, _)) => answered = Some(DialError::Fax),
+            Some(Told::Line(..) | Told::Connected(_) | Told::Digits(_)) | None => {}
+        }
+    }
+    answered
 }
 
 /// How long to wait for a carrier when nobody says otherwise: ringing, answering and V.34 training.

@@ -83,6 +83,12 @@ impl Location {
         if let Some(national) = behind(&self.long_distance) {
             return Some(format!("{}{national}", self.country));
         }
+        if self.country == NORTH_AMERICA && digits.len() == TEN_DIGITS {
+            return Some(format!("{NORTH_AMERICA}{digits}"));
+        }
+        if self.country == NORTH_AMERICA && digits.len() == SEVEN_DIGITS && !self.area.is_empty() {
+            return Some(format!("{NORTH_AMERICA}{}{digits}", self.area));
+        }
         if self.long_distance.is_empty() || self.area_always {
             return Some(format!("{}{digits}", self.country));
         }
@@ -91,7 +97,7 @@ impl Location {
 
     /// Whether the digits have this country's trunk prefix where none belongs: `+49 030 12345`.
     pub(super) fn has_stray_trunk_prefix(&self, digits: &str) -> bool {
-        self.long_distance == TRUNK_ZERO
+        self.long_distance.starts_with(TRUNK_ZERO)
             && digits.strip_prefix(&self.country).is_some_and(|national| national.starts_with(TRUNK_ZERO))
     }
 
@@ -124,8 +130,60 @@ fn is_digits(text: &str) -> bool {
 const TRUNK_ZERO: &str = "0";
 /// Italy and its neighbours dial the zero of an area code from abroad too.
 const KEEP_ZERO: [&str; 3] = ["39", "378", "379"];
-/// Country code, trunk prefix and international prefix where they are not 0 and 00.
-const USUAL_PREFIXES: [(&str, &str, &str); 3] = [("1", "1", "011"), ("7", "8", "810"), ("39", "", "00")];
+/// The country code of the North American Numbering Plan, whose numbers say by their length what they
+/// are: seven digits within the area, ten with it, eleven with the trunk prefix.
+const NORTH_AMERICA: &str = "1";
+const TEN_DIGITS: usize = 10;
+const SEVEN_DIGITS: usize = 7;
+/// Country code, trunk prefix and international prefix where they are not 0 and 00 (ITU, dialling
+/// procedures). Many countries have no trunk prefix: a 0 in front would reach somebody else there.
+const USUAL_PREFIXES: [(&str, &str, &str); 45] = [
+    ("1", "1", "011"),
+    ("7", "8", "810"),
+    ("30", "", "00"),
+    ("34", "", "00"),
+    ("36", "06", "00"),
+    ("39", "", "00"),
+    ("45", "", "00"),
+    ("47", "", "00"),
+    ("48", "", "00"),
+    ("52", "", "00"),
+    ("53", "0", "119"),
+    ("61", "0", "0011"),
+    ("65", "", "001"),
+    ("66", "0", "001"),
+    ("81", "0", "010"),
+    ("82", "0", "001"),
+    ("216", "", "00"),
+    ("225", "", "00"),
+    ("234", "0", "009"),
+    ("254", "0", "000"),
+    ("255", "0", "000"),
+    ("256", "0", "000"),
+    ("298", "", "00"),
+    ("299", "", "00"),
+    ("350", "", "00"),
+    ("351", "", "00"),
+    ("352", "", "00"),
+    ("354", "", "00"),
+    ("356", "", "00"),
+    ("357", "", "00"),
+    ("371", "", "00"),
+    ("372", "", "00"),
+    ("375", "8", "810"),
+    ("376", "", "00"),
+    ("377", "", "00"),
+    ("378", "", "00"),
+    ("379", "", "00"),
+    ("420", "", "00"),
+    ("506", "", "00"),
+    ("507", "", "00"),
+    ("852", "", "001"),
+    ("853", "", "00"),
+    ("886", "0", "002"),
+    ("976", "0", "001"),
+    ("993", "8", "810"),
+];
 /// What the ITU recommends, and most countries have (E.164, Annex A).
 const ELSEWHERE: (&str, &str, &str) = ("", "0", "00");
 /// The country codes of two digits (list annexed to E.164); all but 1 and 7 of the others have three.
@@ -168,6 +226,13 @@ mod tests {
             (&rome, "390612345", "0612345"),
             (&rome, "390212345", "0212345"),
             (&oslo, "4722334455", "22334455"),
+            (&Location::in_country("34"), "34911234567", "911234567"),
+            (&Location::in_country("45"), "4533123456", "33123456"),
+            (&Location::in_country("36"), "3612345678", "0612345678"),
+            (&Location::in_country("81"), "81312345678", "0312345678"),
+            (&Location::in_country("81"), "493012345", "010493012345"),
+            (&Location::in_country("61"), "493012345", "0011493012345"),
+            (&Location::in_country("33"), "33142345678", "0142345678"),
             (&Location::in_country("7"), "74951234567", "84951234567"),
             (&Location::in_country("7"), "493012345", "810493012345"),
         ] {
@@ -187,6 +252,12 @@ mod tests {
             (Location::in_country("39"), "390612345"),
         ] {
             assert_eq!(place.meant(&place.dialled(digits)).as_deref(), Some(digits), "{place:?}");
+        }
+        let seven_digits = Location { area_always: false, ..boston() };
+        for place in [boston(), seven_digits] {
+            for written in ["5551212", "6175551212", "16175551212", "01116175551212"] {
+                assert_eq!(place.meant(written).as_deref(), Some("16175551212"), "{written} at {place:?}");
+            }
         }
         assert_eq!(Location::in_country("49").meant("12345"), None, "whose area is not known");
     }

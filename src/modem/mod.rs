@@ -38,6 +38,6 @@ pub use connect::{ConnectInfo, ConnectRate};
 pub use dial::{Dial, DialError, DialEvent, Planned};
 pub use hangup::{HangUp, HangUpError, HangUpEvent, HungUp};
 pub use location::Location;
-pub use number::{BadNumber, DialRules, check_number, number_key};
+pub use number::{BadNumber, DialRules, check_number, is_host, number_key};
 pub use profile::{Choices, FlowChoice, Profile, ProfileError, Source, SpeakerChoice};
 pub use ready::{Awake, Ready, ReadyError, ReadyEvent, SetUp};

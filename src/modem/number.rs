@@ -6,6 +6,8 @@
 //! "=*99#"              exactly so: no outside line, no prefix
 //! ```
 
+use std::net::{IpAddr, SocketAddr};
+
 use super::location::{Location, country_code, keeps_zero};
 use super::profile::{NUMBER_PLACE, Profile};
 
@@ -173,16 +175,91 @@ pub fn dial_strings(profile: &Profile, rules: &DialRules, number: &str) -> Resul
 /// International where that is known (`+493012345`), else what is dialled for it.
 pub fn number_key(location: Option<&Location>, number: &str) -> String {
     match Written::read(number) {
-        Ok(Written::International { digits, behind }) => format!("+{digits}{behind}"),
-        Ok(Written::Plain(digits)) => {
-            // Behind a pause or another modifier it is anybody's guess what the digits mean.
-            let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-            let meant = location.filter(|_| plain).and_then(|place| place.meant(&digits));
-            meant.map_or(digits, |meant| format!("+{meant}"))
+        Ok(Written::International { digits, behind }) => {
+            format!("+{}", Rung::by(&format!("{digits}{behind}")).digits)
         }
-        Ok(Written::Exact(text)) => format!("={}", text.split_whitespace().collect::<String>()),
+        Ok(Written::Plain(dialled)) => plain_key(location, &Rung::by(&dialled)),
+        Ok(Written::Exact(text)) if is_host(&text) => format!("={}", text.to_ascii_lowercase()),
+        Ok(Written::Exact(text)) => {
+            let rung = Rung::by(&text);
+            if text.trim_start().starts_with('+') {
+                return format!("+{}", rung.digits);
+            }
+            let out = location.map_or(String::new(), |place| Rung::by(&place.outside_line).digits);
+            // Without the digits that lead outside, it stays within the private exchange.
+            match rung.digits.strip_prefix(&out) {
+                Some(outside) if out.is_empty() => {
+                    plain_key(location, &Rung { digits: outside.to_owned(), ..rung })
+                }
+                Some(outside) => plain_key(location, &Rung { digits: outside.to_owned(), is_plain: true }),
+                None => format!("={}", rung.digits),
+            }
+        }
         Err(_) => number.split_whitespace().collect(),
     }
+}
+
+/// Whether the number is a host's name or address, for modems that call over the Internet. One of
+/// digits and dots alone is none: to any other modem it is a telephone number.
+pub fn is_host(number: &str) -> bool {
+    let text = number.trim_matches(' ');
+    let text = text.strip_prefix('=').unwrap_or(text);
+    let is_address = || text.parse::<IpAddr>().is_ok() || text.parse::<SocketAddr>().is_ok();
+    text.contains(['.', ':']) && (text.contains(|c: char| c.is_ascii_alphabetic()) || is_address())
+}
+
+fn plain_key(location: Option<&Location>, rung: &Rung) -> String {
+    let is_plain = rung.is_plain && rung.digits.bytes().all(|byte| byte.is_ascii_digit());
+    let meant = location.filter(|_| is_plain).and_then(|place| place.meant(&rung.digits));
+    meant.map_or_else(|| rung.digits.clone(), |meant| format!("+{meant}"))
+}
+
+/// The digits that decide whose telephone rings. What a modem waits for before them, or sends once
+/// that is answered, makes no other telephone of it: `W5551212`, `555,1212`, `*67 5551212` and
+/// `5551212,,17` ring the same one.
+struct Rung {
+    digits: String,
+    /// They stand together: no pause parts them, behind which it would be anybody's guess what they mean.
+    is_plain: bool,
+}
+
+impl Rung {
+    fn by(dialled: &str) -> Self {
+        let mut rung = Self { digits: String::new(), is_plain: true };
+        let mut paused = false;
+        for character in dialled.chars() {
+            match character {
+                '0'..='9' | '*' | '#' | 'A'..='D' | 'a'..='d' => {
+                    if paused && rung.digits.starts_with(['*', '#']) {
+                        rung.digits.clear(); // a service's code: `*70,`
+                    } else if paused && rung.digits.len() >= WHOLE_NUMBER_MIN {
+                        break;
+                    } else if paused && !rung.digits.is_empty() {
+                        rung.is_plain = false;
+                    }
+                    paused = false;
+                    rung.digits.push(character.to_ascii_uppercase());
+                }
+                ',' | '@' | '!' | '$' | 'W' | 'w' => paused = true,
+                _ => {} // tones or pulses, and what is there for the eye
+            }
+        }
+        while let Some(number) = behind_service_code(&rung.digits) {
+            rung.digits = number.to_owned();
+        }
+        // `5551212#` says only that no more digits come.
+        let closed = rung.digits.trim_end_matches('#').len();
+        rung.digits.truncate(closed.max(WHOLE_NUMBER_MIN));
+        rung
+    }
+}
+
+/// The number behind a service's code, if one stands there: `*67`, `#31#`, `*31*`.
+fn behind_service_code(digits: &str) -> Option<&str> {
+    let rest = digits.strip_prefix(['*', '#'])?.trim_start_matches(['*', '#']);
+    let closed = rest.find(['*', '#']).filter(|&at| at <= SERVICE_CODE_MAX);
+    let number = closed.map_or_else(|| rest.get(SERVICE_CODE..), |at| rest.get(at + 1..))?;
+    (number.len() >= WHOLE_NUMBER_MIN).then_some(number)
 }
 
 /// A number as it was written.
@@ -204,6 +281,10 @@ impl Written {
         checked_letters(number)?;
         if let Some(text) = text.strip_prefix('+') {
             return international(number, text);
+        }
+        if text.split_once("(0)").is_some_and(|(before, _)| before.contains(|c: char| c.is_ascii_digit())) {
+            let why = "(0) is for callers at home: write + and the country code in front, or leave it out";
+            return Err(BadNumber::International { number: number.to_owned(), why });
         }
         let dialled = plain(number, text)?;
         if !dialled.contains(|c: char| c.is_ascii_digit()) {
@@ -362,6 +443,11 @@ impl BadNumber {
 
 /// Characters of the longest number that is dialled in pieces: a calling card, its pauses, a number.
 const NUMBER_MAX: usize = 120;
+/// Digits that may be a whole number: behind a pause come an extension's. Fewer lead to an outside line.
+const WHOLE_NUMBER_MIN: usize = 6;
+/// Digits of a service's code that nothing closes (`*67`), and at most of one that is closed (`#31#`).
+const SERVICE_CODE: usize = 2;
+const SERVICE_CODE_MAX: usize = 4;
 
 #[cfg(test)]
 mod tests;

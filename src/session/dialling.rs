@@ -1,14 +1,17 @@
 //! The part of a call in which a modem is spoken to: dialling an account's numbers, and bringing the
 //! modem back on-hook.
 
+use std::collections::BTreeSet;
+
 use super::call::CallReport;
 use super::link::{LineEnd, Link};
 use super::memory::Turn;
+use super::retry::Reach;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{LineConfig, ModemUse};
 use crate::modem::{
-    Ask, ConnectInfo, Dial, DialError, DialEvent, HangUp, HungUp, Planned, Profile, ReadyError, ReadyEvent,
-    Said, SetUp,
+    Answer, Answering, Ask, ConnectInfo, Dial, DialError, DialEvent, HangUp, HungUp, Planned, Profile,
+    ReadyError, ReadyEvent, Said, SetUp, is_host,
 };
 use crate::store::dials::{Dials, HowEnded};
 
@@ -25,9 +28,14 @@ pub(super) async fn dial(
         return Err(Failure::new(Ending::Config, Stage::Dialling, "this line has no modem to dial with"));
     };
     let mut last = None;
+    let mut asked_for = BTreeSet::new();
     for number in numbers {
         let location = line.rules.location.as_ref();
-        let mut turn = Turn::new(dials, location, number, rings_people(profile));
+        let mut turn = Turn::new(dials, location, number, reach(profile, number));
+        // Written twice, or in two ways: one telephone rings once in a pass.
+        if !asked_for.insert(turn.key().to_owned()) {
+            continue;
+        }
         let asked = turn.ask();
         turn.take_note().into_iter().for_each(|note| watch(Progress::Note(note)));
         if let Err(failure) = asked {
@@ -70,7 +78,7 @@ pub(super) async fn dial(
             }
             Err(error) => error,
         };
-        if error == DialError::NoCarrier {
+        if how_ended(&error) == HowEnded::NoCarrier {
             report.no_carriers.push(number.clone());
         }
         if let DialError::Delayed { remaining } = error {
@@ -90,16 +98,23 @@ pub(super) async fn dial(
     Err(last.unwrap_or_else(no_number))
 }
 
-/// Whether a call of this kind can make a person's telephone ring.
-pub fn rings_people(profile: &Profile) -> bool {
-    !profile.data_bearer
+/// What a call to this number can make ring.
+pub fn reach(profile: &Profile, number: &str) -> Reach {
+    match profile.data_bearer {
+        false => Reach::Telephones,
+        true if is_host(number) => Reach::Host,
+        true => Reach::Bearer,
+    }
 }
 
 fn how_ended(error: &DialError) -> HowEnded {
     match error {
         DialError::Busy => HowEnded::Busy,
-        DialError::NoAnswer | DialError::TimedOut { .. } => HowEnded::NoAnswer,
-        DialError::NoCarrier => HowEnded::NoCarrier,
+        DialError::NoAnswer => HowEnded::NoAnswer,
+        // Nothing was heard of it ringing: somebody may have answered, and waited as we did.
+        DialError::NoCarrier | DialError::TimedOut { .. } => HowEnded::NoCarrier,
+        // Nobody knows how it went on.
+        DialError::PortGone => HowEnded::Unknown,
         DialError::NoDialtone => HowEnded::NoDialtone,
         DialError::Voice => HowEnded::Voice,
         DialError::Fax => HowEnded::Fax,
@@ -109,8 +124,7 @@ fn how_ended(error: &DialError) -> HowEnded {
         | DialError::CallComingIn
         | DialError::Refused { .. }
         | DialError::Rejected { .. }
-        | DialError::NoService { .. }
-        | DialError::PortGone => HowEnded::Failed,
+        | DialError::NoService { .. } => HowEnded::Failed,
     }
 }
 
@@ -215,6 +229,12 @@ pub fn plan(profile: &Profile, line: &LineConfig, number: &str) -> Result<Vec<Pl
     let dial = Dial::new(profile.clone(), &set_up, &line.rules, number, line.modem_use.dial_wait)
         .map_err(|bad| Failure::new(Ending::Config, Stage::Preparing, bad))?;
     Ok(dial.plan())
+}
+
+/// The same for waiting for a call and taking it.
+pub fn plan_to_answer(profile: &Profile, line: &LineConfig, answering: Answering) -> Vec<Planned> {
+    let set_up = SetUp { choices: line.modem_use.choices.clone(), ..SetUp::default() };
+    Answer::new(profile.clone(), &set_up, answering).plan()
 }
 
 /// How the modem on this line is to be set up.

@@ -5,7 +5,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::fetch::store_failure;
-use super::retry::{self, Verdict, Why};
+use super::retry::{self, Reach, Verdict, Why};
 use super::{Ending, Failure, Stage};
 use crate::modem::{Location, number_key};
 use crate::store::StoreError;
@@ -19,7 +19,7 @@ pub(super) struct Turn<'a> {
     /// As the user wrote it.
     number: &'a str,
     key: String,
-    rings_people: bool,
+    reach: Reach,
     begun: Option<u64>,
     /// What is worth telling, once.
     note: Option<String>,
@@ -30,10 +30,15 @@ impl<'a> Turn<'a> {
         dials: Option<&'a Dials>,
         location: Option<&Location>,
         number: &'a str,
-        rings_people: bool,
+        reach: Reach,
     ) -> Self {
         let key = number_key(location, number);
-        Self { dials, number, key, rings_people, begun: None, note: None }
+        Self { dials, number, key, reach, begun: None, note: None }
+    }
+
+    /// Under what the number is remembered.
+    pub(super) fn key(&self) -> &str {
+        &self.key
     }
 
     /// Whether the number may be dialled now; if not, the failure that says why and what to do.
@@ -41,21 +46,21 @@ impl<'a> Turn<'a> {
         let Some(dials) = self.dials else { return Ok(()) };
         let history = dials.look(&self.key).map_err(|error| store_failure(Stage::Dialling, &error))?;
         if retry::settled(history.clone(), now()) == history {
-            let verdict = retry::may_dial(&history, self.rings_people, now());
+            let verdict = retry::may_dial(&history, self.reach, now());
             return refusal(self.number, &verdict).map_or(Ok(()), Err);
         }
         // Written down, so that a rest which a clock had put into the future begins now, and once.
-        self.change(|history, now, rings_people| {
+        self.change(|history, now, reach| {
             *history = retry::settled(history.clone(), now);
-            retry::may_dial(history, rings_people, now)
+            retry::may_dial(history, reach, now)
         })?;
         Ok(())
     }
 
     /// Counts the dial, unless another run has changed what may be done. Comes before the first digit.
     pub(super) fn begin(&mut self) -> Result<(), Failure> {
-        let at = self.change(|history, now, rings_people| {
-            let verdict = retry::may_dial(history, rings_people, now);
+        let at = self.change(|history, now, reach| {
+            let verdict = retry::may_dial(history, reach, now);
             if verdict == Verdict::Dial {
                 *history = retry::begun(history.clone(), now);
             }
@@ -82,11 +87,11 @@ impl<'a> Turn<'a> {
     }
 
     /// Answers the time at which it was done.
-    fn change(&mut self, change: impl FnOnce(&mut History, u64, bool) -> Verdict) -> Result<u64, Failure> {
+    fn change(&mut self, change: impl FnOnce(&mut History, u64, Reach) -> Verdict) -> Result<u64, Failure> {
         let now = now();
         let Some(dials) = self.dials else { return Ok(now) };
         let changed = dials
-            .change(&self.key, |history| change(history, now, self.rings_people))
+            .change(&self.key, |history| change(history, now, self.reach))
             .map_err(|error| store_failure(Stage::Dialling, &error))?;
         if let Some(path) = changed.set_aside {
             self.note = Some(format!(
@@ -124,7 +129,7 @@ pub fn release(dials: &Dials, location: Option<&Location>, number: &str) -> Resu
 }
 
 /// What is remembered about a number, in a sentence, and whether it may be dialled now.
-pub fn told(number: &str, history: &History, rings_people: bool) -> String {
+pub fn told(number: &str, history: &History, reach: Reach) -> String {
     let connected = match history.connected {
         Some(at) => format!("last connected {}", local_time(at)),
         None => "never connected".to_owned(),
@@ -136,7 +141,7 @@ pub fn told(number: &str, history: &History, rings_people: bool) -> String {
             format!("; {many} dials since, the last at {} ({})", local_time(last.at), last.how)
         }
     };
-    match refusal(number, &retry::may_dial(history, rings_people, now())) {
+    match refusal(number, &retry::may_dial(history, reach, now())) {
         Some(failure) => format!("{connected}{row}; {}", failure.message),
         None => format!("{connected}{row}"),
     }
@@ -153,6 +158,10 @@ fn refusal(number: &str, verdict: &Verdict) -> Option<Failure> {
                      check the number"
                 ),
                 Why::NoCarrier(times) => format!("{times} dials in a row met no carrier"),
+                Why::Unanswered(times) => format!(
+                    "{times} dials were not answered and none ever by a modem, so a person's telephone \
+                     may be ringing: check the number"
+                ),
                 Why::Answered(how) => format!("{} answered instead of a modem", answerer(*how)),
                 Why::TooMany(times) => format!("{times} dials in a row have not connected"),
             };
@@ -161,9 +170,12 @@ fn refusal(number: &str, verdict: &Verdict) -> Option<Failure> {
             Some(Failure::new(Ending::Delayed, Stage::Dialling, message))
         }
         Verdict::Barred(how) => {
-            let who = answerer(*how);
+            let why = match how {
+                HowEnded::Voice | HowEnded::Fax => format!("{} answered", answerer(*how)),
+                _ => "its last dials have all met no modem".to_owned(),
+            };
             let message = format!(
-                "{number} is not dialled any more, because {who} answered: check the number. \
+                "{number} is not dialled any more, because {why}: check the number. \
                  If it is a modem's: {release}"
             );
             Some(Failure::new(Ending::Blacklisted, Stage::Dialling, message))

@@ -19,7 +19,7 @@ pub mod memory;
 pub mod retry;
 pub mod transcript;
 
-pub use dialling::rings_people;
+pub use dialling::reach;
 pub use ending::{Ending, Failure, Stage};
 
 /// What a call tells whoever watches it.

@@ -31,8 +31,21 @@ pub enum Verdict {
         /// Why not now.
         why: Why,
     },
-    /// Not until a person says so: this answered, and it was no modem.
+    /// Not until a person says so: this answered, and it was no modem, or so ended the last of too many
+    /// dials that reached none.
     Barred(HowEnded),
+}
+
+/// What a call of this kind reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Any telephone.
+    Telephones,
+    /// No telephone, says the modem's profile: a data bearer. A profile may be the wrong one for its
+    /// modem, so such a number is trusted as one that has connected before, and no more.
+    Bearer,
+    /// A host on a network, by its name or address.
+    Host,
 }
 
 /// Why a number rests.
@@ -42,6 +55,8 @@ pub enum Why {
     NeverAModem(u32),
     /// So many dials met no carrier, at a number that is a modem's.
     NoCarrier(u32),
+    /// So many dials were not answered, at a number that was never a modem's.
+    Unanswered(u32),
     /// Somebody answered, or a fax did, at a number that is a modem's.
     Answered(HowEnded),
     /// So many dials of any kind have not connected.
@@ -50,17 +65,16 @@ pub enum Why {
 
 /// Whether the number with this history may be dialled at `now`.
 ///
-/// `rings_people` is false for calls that can reach no person's telephone (GSM data, ISDN, a host's
-/// name): these are never held back here.
-pub fn may_dial(history: &History, rings_people: bool, now: UnixSeconds) -> Verdict {
-    if !rings_people {
+/// A host on a network is never held back here.
+pub fn may_dial(history: &History, reach: Reach, now: UnixSeconds) -> Verdict {
+    if reach == Reach::Host {
         return Verdict::Dial;
     }
     if let Some(how) = history.barred {
         return Verdict::Barred(how);
     }
     let history = settled(history.clone(), now);
-    let is_a_modem = history.connected.is_some();
+    let is_a_modem = history.connected.is_some() || reach == Reach::Bearer;
     let of = |is: fn(HowEnded) -> bool| {
         let found = history.recent.iter().filter(|dialled| is(dialled.how));
         found.fold((0, 0), |(count, _), dialled| (count + 1, dialled.at))
@@ -68,6 +82,12 @@ pub fn may_dial(history: &History, rings_people: bool, now: UnixSeconds) -> Verd
     // A run that was killed while it rang may have been answered: it counts like one that was.
     let (silent, silent_at) = of(|how| matches!(how, HowEnded::NoCarrier | HowEnded::Unknown));
     let (answered, answered_at) = of(|how| matches!(how, HowEnded::Voice | HowEnded::Fax));
+    let (unanswered, unanswered_at) = of(|how| matches!(how, HowEnded::NoAnswer | HowEnded::Interrupted));
+    let (rang, _) = of(may_have_rung);
+    if rang >= if is_a_modem { KNOWN_RINGS_MAX } else { UNKNOWN_RINGS_MAX } {
+        let last = history.recent.iter().rev().map(|dialled| dialled.how).find(|&how| may_have_rung(how));
+        return Verdict::Barred(last.unwrap_or(HowEnded::Unknown));
+    }
     let last_at = history.last().map_or(0, |last| last.at);
     let rests = [
         if is_a_modem {
@@ -81,13 +101,39 @@ pub fn may_dial(history: &History, rings_people: bool, now: UnixSeconds) -> Verd
         (
             Why::TooMany(history.unconnected),
             last_at,
-            if history.unconnected >= DIALS_IN_A_ROW { TOO_MANY_REST } else { 0 },
+            match doubled(TOO_MANY_REST, rang, DIALS_IN_A_ROW, TOO_MANY_REST_MAX) {
+                // A busy line rings nobody: its rest does not grow.
+                0 if history.unconnected >= DIALS_IN_A_ROW => TOO_MANY_REST,
+                rest => rest,
+            },
+        ),
+        (
+            Why::Unanswered(unanswered),
+            unanswered_at,
+            if !is_a_modem && unanswered >= UNKNOWN_UNANSWERED { UNANSWERED_REST } else { 0 },
         ),
     ];
     let rests = rests.into_iter().map(|(why, at, rest)| (at.saturating_add(rest), why));
     match rests.filter(|(until, _)| *until > now).max_by_key(|(until, _)| *until) {
         Some((until, why)) => Verdict::Rest { until, why },
         None => Verdict::Dial,
+    }
+}
+
+/// Whether a dial that ended so may have rung a telephone.
+fn may_have_rung(how: HowEnded) -> bool {
+    match how {
+        HowEnded::Unknown
+        | HowEnded::NoAnswer
+        | HowEnded::NoCarrier
+        | HowEnded::Voice
+        | HowEnded::Fax
+        | HowEnded::Interrupted => true,
+        HowEnded::Busy
+        | HowEnded::NoDialtone
+        | HowEnded::Delayed
+        | HowEnded::Blacklisted
+        | HowEnded::Failed => false,
     }
 }
 
@@ -289,12 +335,23 @@ const UNKNOWN_REST_MAX: u64 = 24 * HOUR;
 /// The same for a number that is a modem's: there it is the line.
 const KNOWN_NO_CARRIERS: u32 = 6;
 const KNOWN_REST: u64 = 15 * MINUTE;
-const KNOWN_REST_MAX: u64 = 2 * HOUR;
+/// A number may have become somebody else's since.
+const KNOWN_REST_MAX: u64 = 24 * HOUR;
 /// Seconds that a modem's number rests when a person or a fax answered.
 const ANSWERED_REST: u64 = HOUR;
 /// Dials in a row without a connection after which any number rests, and how long, in seconds.
 const DIALS_IN_A_ROW: u32 = 12;
 const TOO_MANY_REST: u64 = HOUR;
+const TOO_MANY_REST_MAX: u64 = 24 * HOUR;
+/// Dials without an answer after which a number that never connected is left alone for a while, and
+/// how long, in seconds, whatever wait the account has.
+const UNKNOWN_UNANSWERED: u32 = 3;
+const UNANSWERED_REST: u64 = 5 * MINUTE;
+/// Dials in a row that may have rung a telephone, after which a number is barred: one that never
+/// connected, and one that did. The memory holds no fewer of a row.
+const UNKNOWN_RINGS_MAX: u32 = 16;
+const KNOWN_RINGS_MAX: u32 = 24;
+const _: () = assert!(KNOWN_RINGS_MAX as usize <= crate::store::dials::RECENT_MAX);
 /// NO CARRIERs in one run that are followed by another dial.
 pub const NO_CARRIER_AGAIN: u32 = 1;
 /// The wait after a call that was lost, doubling from the first to the second.

@@ -135,6 +135,9 @@ impl Dials {
     /// A person says that the number is right and may be dialled: its row of failures is forgotten, and
     /// what bars it. Answers whether there was anything to forget.
     pub fn release(&self, number: &str) -> Result<bool, StoreError> {
+        if self.look(number)? == History::default() {
+            return Ok(false); // nothing is written for nothing
+        }
         let released = self.change(number, |history| {
             let row = History { connected: history.connected, ..History::default() };
             std::mem::replace(history, row.clone()) != row
@@ -254,11 +257,11 @@ fn parse(line: &[u8]) -> Option<(String, History)> {
     };
     let barred = match words.next()? {
         "-" => None,
-        how => Some(how_ended(how)?),
+        how => Some(how_ended(how)),
     };
     let recent = words.map(|dialled| {
         let (at, how) = dialled.split_once(':')?;
-        Some(Dialled { at: at.parse().ok()?, how: how_ended(how)? })
+        Some(Dialled { at: at.parse().ok()?, how: how_ended(how) })
     });
     let recent = recent.collect::<Option<Vec<_>>>()?;
     Some((number, History { unconnected, connected, barred, recent }))
@@ -268,8 +271,9 @@ fn word(how: HowEnded) -> &'static str {
     WORDS.iter().find(|(known, _)| *known == how).map_or("unknown", |(_, word)| word)
 }
 
-fn how_ended(word: &str) -> Option<HowEnded> {
-    WORDS.iter().find(|(_, known)| *known == word).map(|(how, _)| *how)
+/// A word of a later version's is an end that is not known: that holds a number back, as it should.
+fn how_ended(word: &str) -> HowEnded {
+    WORDS.iter().find(|(_, known)| *known == word).map_or(HowEnded::Unknown, |(how, _)| *how)
 }
 
 impl std::fmt::Display for HowEnded {
@@ -326,6 +330,16 @@ mod tests {
         }
         let nothing = History::default();
         assert_eq!(parse(super::line("1", &nothing).as_bytes()), Some(("1".to_owned(), nothing)));
+    }
+
+    #[test]
+    fn what_a_later_version_knows_of_an_end_still_holds_the_number_back() {
+        let text = "5551212 2 - declined 7:declined 8:voice";
+        let line = format!("{:08x} {text}\n", crc32fast::hash(text.as_bytes()));
+        let (_, history) = parse(line.as_bytes()).expect("a line of a later version's");
+        assert_eq!(history.barred, Some(HowEnded::Unknown));
+        assert_eq!(history.recent[0].how, HowEnded::Unknown);
+        assert_eq!(history.recent[1].how, HowEnded::Voice);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::config_if_any;
 use crate::cli::Global;
 use crate::session::fetch::store_failure;
 use crate::session::memory;
+use crate::session::retry::Reach;
 use crate::session::{Ending, Failure, Stage};
 use crate::store::dials::Dials;
 
@@ -27,7 +28,7 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
         }
         for (number, history) in all {
             // As if a person could answer there: which line will dial it is not known here.
-            let told = memory::told(&number, &history, true);
+            let told = memory::told(&number, &history, Reach::Telephones);
             if global.json {
                 println!("{}", serde_json::json!({ "number": number, "remembered": told }));
             } else {

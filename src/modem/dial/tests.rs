@@ -324,6 +324,36 @@ fn dialling_that_takes_too_long_is_broken_off_with_a_character() {
 }
 
 #[test]
+fn a_person_who_answers_as_we_break_off_is_heard_whenever_the_modem_says_so() {
+    for before in ["", "\r\nOK\r\n", "\r\nNO CARRIER\r\n", "\r\nCONNECT\r", "\r\nERROR\r\nRING\r\n"] {
+        let late = epoch() + DIAL_WAIT_MAX;
+        let mut dial = dialling();
+        offer(&mut dial, late, b""); // breaks off
+        assert!(matches!(dial.state, State::Aborting { .. }));
+        if before.contains("CONNECT") {
+            offer(&mut dial, late, b"OK\r\n");
+        }
+        offer(&mut dial, late, format!("{before}\r\nVOICE\r\n").as_bytes());
+        let mut now = late;
+        let end = loop {
+            now += ms(100);
+            let _ = dial.handle_input(now, b"\r\nOK\r\n");
+            dial.handle_timeout(now);
+            match drain(&mut dial, now) {
+                Output::Done(outcome) => break outcome,
+                _ => assert!(now < late + DIAL_OVERHEAD_MAX, "{before:?}"),
+            }
+            now += ms(400);
+            dial.handle_timeout(now);
+            if let Output::Done(outcome) = drain(&mut dial, now) {
+                break outcome;
+            }
+        };
+        assert_eq!(end, Err(DialError::Voice), "{before:?}");
+    }
+}
+
+#[test]
 fn digits_of_a_stuck_echo_are_no_result_behind_an_ok_in_words() {
     let call = dial(&mut Scripted::dialling(b"\r1\r7\r\nBUSY\r\n"));
     assert_eq!(error(&call), DialError::Busy);

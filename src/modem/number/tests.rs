@@ -117,6 +117,7 @@ fn what_is_no_international_number_is_refused_with_the_right_way_to_write_it() {
         ("+0049 30 12345", "begins with 0"),
         ("+49", "only a country code"),
         ("0,+49 30 12345", "in front of everything"),
+        ("0049 (0)30 12345", "for callers at home"),
     ] {
         match from(berlin(), number) {
             Err(BadNumber::International { why, .. }) => assert!(why.contains(says), "{number}: {why}"),
@@ -208,9 +209,62 @@ fn a_number_has_one_key_however_it_is_written() {
     }
     assert_eq!(number_key(None, "555 1212"), "5551212");
     assert_eq!(number_key(None, "+1 555 1212"), "+15551212");
-    assert_eq!(number_key(Some(&berlin), "0,12345"), "0,12345");
-    assert_eq!(number_key(Some(&berlin), "= *99 #"), "=*99#");
+    assert_eq!(number_key(Some(&berlin), "0,12345"), "012345");
+    assert_eq!(number_key(Some(&berlin), "= *99 #"), "*99#");
     assert_eq!(number_key(None, "call me"), "callme");
+}
+
+#[test]
+fn what_rings_the_same_telephone_has_the_same_key() {
+    for number in [
+        "5551212",
+        "W5551212",
+        "T5551212",
+        "p555t1212",
+        "555,1212",
+        "5,551212",
+        "5551212,",
+        "5551212,,17",
+        "5551212@18#",
+        "5551212#",
+        "*67 5551212",
+        "*70,5551212",
+        "#31#5551212",
+        "!5551212",
+        "=5551212",
+        "=555.1212",
+        "=W555-1212,,9",
+    ] {
+        assert_eq!(number_key(None, number), "5551212", "{number}");
+    }
+    let office = Location { outside_line: "0,".into(), ..berlin() };
+    for place in [berlin(), office.clone()] {
+        for number in ["+49 30 123456", "+49 30 123456,,17", "123456", "123456,,17", "*31#030 123456"] {
+            assert_eq!(number_key(Some(&place), number), "+4930123456", "{number}");
+        }
+    }
+    for exact in ["=030123456", "=0049 30 123456", "=+49 30 123456", "=123456"] {
+        assert_eq!(number_key(Some(&berlin()), exact), "+4930123456", "{exact}");
+    }
+    for exact in ["=0,123456", "=0W030123456", "=+49 30 123456"] {
+        assert_eq!(number_key(Some(&office), exact), "+4930123456", "{exact}");
+    }
+    assert_eq!(number_key(Some(&office), "=4711"), "=4711", "within the private exchange");
+    assert_eq!(number_key(None, "=BBS.example.com:23"), "=bbs.example.com:23");
+}
+
+#[test]
+fn digits_and_dots_are_no_host() {
+    for (number, host) in [
+        ("=bbs.example.com:23", true),
+        ("=192.0.2.1", true),
+        ("=192.0.2.1:23", true),
+        ("=555.1212", false),
+        ("=5551212.", false),
+        ("5551212", false),
+    ] {
+        assert_eq!(is_host(number), host, "{number}");
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn times(how: HowEnded, count: usize) -> Vec<HowEnded> {
 }
 
 fn verdict(history: &History) -> Verdict {
-    may_dial(history, true, NOW)
+    may_dial(history, Reach::Telephones, NOW)
 }
 
 fn rests(seconds: u64, why: Why) -> Verdict {
@@ -33,7 +33,11 @@ fn a_number_that_never_connected_gets_one_more_no_carrier_and_then_rests_ever_lo
         let history = after(false, &times(HowEnded::NoCarrier, count));
         let rest = rests(hours * HOUR, Why::NeverAModem(count as u32));
         assert_eq!(verdict(&history), rest, "{count} times");
-        assert_eq!(may_dial(&history, true, NOW + hours * HOUR), Verdict::Dial, "when the rest is over");
+        assert_eq!(
+            may_dial(&history, Reach::Telephones, NOW + hours * HOUR),
+            Verdict::Dial,
+            "when the rest is over"
+        );
     }
 }
 
@@ -49,13 +53,14 @@ fn what_comes_between_two_answers_proves_no_modem() {
 fn a_run_killed_while_it_rang_counts_as_answered() {
     let killed = begun(begun(History::default(), NOW), NOW);
     assert_eq!(verdict(&killed), rests(HOUR, Why::NeverAModem(2)));
-    assert_eq!(verdict(&after(false, &times(HowEnded::Interrupted, 5))), Verdict::Dial);
+    let broken_off = after(false, &times(HowEnded::Interrupted, 5));
+    assert_eq!(verdict(&broken_off), rests(5 * MINUTE, Why::Unanswered(5)));
 }
 
 #[test]
 fn a_modem_s_number_rests_only_when_its_line_is_bad_for_long() {
     assert_eq!(verdict(&after(true, &times(HowEnded::NoCarrier, 5))), Verdict::Dial);
-    for (count, minutes) in [(6, 15), (7, 30), (8, 60), (9, 120), (10, 120)] {
+    for (count, minutes) in [(6, 15), (7, 30), (8, 60), (9, 120), (12, 960), (13, 1_440), (14, 1_440)] {
         let history = after(true, &times(HowEnded::NoCarrier, count));
         assert_eq!(verdict(&history), rests(minutes * MINUTE, Why::NoCarrier(count as u32)));
     }
@@ -65,7 +70,7 @@ fn a_modem_s_number_rests_only_when_its_line_is_bad_for_long() {
 fn a_voice_or_a_fax_bars_a_number_that_never_connected_for_good() {
     for how in [HowEnded::Voice, HowEnded::Fax] {
         let history = after(false, &[HowEnded::Busy, how]);
-        assert_eq!(may_dial(&history, true, NOW + 1_000 * HOUR), Verdict::Barred(how));
+        assert_eq!(may_dial(&history, Reach::Telephones, NOW + 1_000 * HOUR), Verdict::Barred(how));
     }
 }
 
@@ -73,7 +78,7 @@ fn a_voice_or_a_fax_bars_a_number_that_never_connected_for_good() {
 fn at_a_modem_s_number_a_voice_rests_it_and_a_second_one_bars_it() {
     let once = after(true, &[HowEnded::Voice]);
     assert_eq!(verdict(&once), rests(HOUR, Why::Answered(HowEnded::Voice)));
-    assert_eq!(may_dial(&once, true, NOW + HOUR), Verdict::Dial);
+    assert_eq!(may_dial(&once, Reach::Telephones, NOW + HOUR), Verdict::Dial);
     let twice = after(true, &[HowEnded::Voice, HowEnded::Busy, HowEnded::Fax]);
     assert_eq!(verdict(&twice), Verdict::Barred(HowEnded::Fax));
     let between = after(true, &[HowEnded::Voice]);
@@ -86,7 +91,8 @@ fn twelve_dials_of_any_kind_without_a_connection_rest_an_hour_and_fewer_do_not()
     for known in [false, true] {
         for how in [HowEnded::Busy, HowEnded::NoAnswer, HowEnded::NoDialtone, HowEnded::Failed] {
             for count in [1, 2, 11] {
-                assert_eq!(verdict(&after(known, &times(how, count))), Verdict::Dial, "{how} {count} times");
+                let history = after(known, &times(how, count));
+                assert_eq!(may_dial(&history, Reach::Telephones, NOW + 300), Verdict::Dial, "{how} {count}");
             }
             assert_eq!(verdict(&after(known, &times(how, 12))), rests(HOUR, Why::TooMany(12)), "{how}");
         }
@@ -103,9 +109,34 @@ fn a_connection_ends_the_row() {
 }
 
 #[test]
-fn where_no_person_can_be_reached_nothing_is_held_back() {
+fn a_telephone_that_nobody_answers_is_left_in_peace_for_ever_longer_and_at_last_for_good() {
+    let unanswered = |count| after(false, &times(HowEnded::NoAnswer, count));
+    assert_eq!(verdict(&unanswered(2)), Verdict::Dial);
+    for (count, minutes) in [(3, 5), (11, 5)] {
+        assert_eq!(verdict(&unanswered(count)), rests(minutes * MINUTE, Why::Unanswered(count as u32)));
+    }
+    for (count, hours) in [(12, 1), (13, 2), (15, 8)] {
+        assert_eq!(verdict(&unanswered(count)), rests(hours * HOUR, Why::TooMany(count as u32)));
+    }
+    assert_eq!(verdict(&unanswered(16)), Verdict::Barred(HowEnded::NoAnswer));
+    assert_eq!(verdict(&after(false, &times(HowEnded::NoCarrier, 16))), Verdict::Barred(HowEnded::NoCarrier));
+    // A modem's number too is somebody else's some day.
+    let known = |count| after(true, &times(HowEnded::NoAnswer, count));
+    assert_eq!(verdict(&known(3)), Verdict::Dial);
+    assert_eq!(verdict(&known(23)), rests(24 * HOUR, Why::TooMany(23)));
+    assert_eq!(verdict(&known(24)), Verdict::Barred(HowEnded::NoAnswer));
+    let busy = after(false, &times(HowEnded::Busy, 40));
+    assert_eq!(verdict(&busy), rests(HOUR, Why::TooMany(40)), "rings nobody");
+}
+
+#[test]
+fn a_host_is_never_held_back_and_a_data_bearer_only_as_a_modem_is() {
     let history = after(false, &[HowEnded::Voice, HowEnded::NoCarrier, HowEnded::NoCarrier]);
-    assert_eq!(may_dial(&history, false, NOW), Verdict::Dial);
+    assert_eq!(may_dial(&history, Reach::Host, NOW), Verdict::Dial);
+    assert_eq!(may_dial(&history, Reach::Bearer, NOW), Verdict::Barred(HowEnded::Voice), "it rings people");
+    let silent = |count| may_dial(&after(false, &times(HowEnded::NoCarrier, count)), Reach::Bearer, NOW);
+    assert_eq!(silent(5), Verdict::Dial);
+    assert_eq!(silent(6), rests(15 * MINUTE, Why::NoCarrier(6)));
 }
 
 #[test]
@@ -114,10 +145,10 @@ fn a_clock_that_went_backwards_makes_no_rest_longer_than_it_is() {
     let history = after(false, &times(HowEnded::NoCarrier, 2));
     let then = NOW - years;
     let rest = Verdict::Rest { until: then + HOUR, why: Why::NeverAModem(2) };
-    assert_eq!(may_dial(&history, true, then), rest);
+    assert_eq!(may_dial(&history, Reach::Telephones, then), rest);
     // What is written down at the first look begins the rest there, once.
     let written = settled(history, then);
-    assert_eq!(may_dial(&written, true, then + HOUR), Verdict::Dial);
+    assert_eq!(may_dial(&written, Reach::Telephones, then + HOUR), Verdict::Dial);
 }
 
 #[test]
