@@ -242,8 +242,9 @@ impl Answer {
         // Beyond the limit for events: there are few of these.
         self.outputs.push_back(Output::Event(AnswerEvent::Answers(caller)));
         if !self.answering.by_modem {
-            let line = format!("{}\r", self.command());
-            self.transmit(line);
+            let command = self.command();
+            self.carrier.asked(&command);
+            self.transmit(format!("{command}\r"));
         }
         self.state = State::PickingUp { until: now + ANSWER_CARRIER_WAIT };
     }

@@ -109,6 +109,7 @@ impl Ask {
             return self.end(Ok(said));
         };
         let command = format!("AT{question}");
+        self.reader.asked(&command);
         self.outputs.push_back(Output::Transmit(Transmit::plain(format!("{command}\r"))));
         self.said.push(Said { command, lines: Vec::new(), ok: false });
         self.state = State::Asking { until: now + self.wait };

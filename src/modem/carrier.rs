@@ -52,6 +52,11 @@ impl Carrier {
         (self.numeric, self.speed) = (awake.numeric, awake.speed);
     }
 
+    /// This command line has been sent, without its CR.
+    pub(super) fn asked(&mut self, command: &str) {
+        self.reader.asked(command);
+    }
+
     /// Reads up to the end of the first line worth telling, and returns how many bytes that was.
     pub(super) fn hear(&mut self, now: Instant, bytes: &[u8]) -> (usize, Option<Told>) {
         let mut taken = 0;

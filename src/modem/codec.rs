@@ -23,6 +23,8 @@ pub struct Reader {
     line: Vec<u8>,
     overlong: bool,
     codes: ResultCodes,
+    /// The command line that was sent last, which a modem may echo right in front of its answer.
+    asked: String,
 }
 
 /// What a maker's result codes in numbers mean, in words, where they differ from the common ones.
@@ -108,6 +110,11 @@ impl Reader {
         (bytes.len(), None)
     }
 
+    /// This command line has been sent, without its CR.
+    pub fn asked(&mut self, command: &str) {
+        command.clone_into(&mut self.asked);
+    }
+
     /// Whether something stands on a line not yet ended.
     pub fn is_mid_line(&self) -> bool {
         !self.line.is_empty()
@@ -148,7 +155,9 @@ impl Reader {
         if overlong {
             return Some(Heard { response: Response::Text, text, numeric: false, ended_by });
         }
-        let number = if ended_by == CR { parse_numeric(&text, &self.codes) } else { None };
+        // `ATE00`: the echo of `ATE0`, whose CR is not echoed, and OK in numbers.
+        let behind = text.strip_prefix(&self.asked).unwrap_or(&text);
+        let number = if ended_by == CR { parse_numeric(behind, &self.codes) } else { None };
         let numeric = number.is_some();
         let response = number.unwrap_or_else(|| self.read_words(&text));
         Some(Heard { response, text, numeric, ended_by })
@@ -648,6 +657,25 @@ mod tests {
         assert_eq!(numeric(b"5551212\r"), Some((false, Response::Text)));
         assert_eq!(numeric(b"ATDT1\r"), Some((false, Response::Echo)));
         assert_eq!(numeric(b"3 messages\r"), Some((false, Response::Text)));
+    }
+
+    #[test]
+    fn a_number_right_behind_the_echo_of_what_was_asked_is_a_result() {
+        let mut reader = Reader::default();
+        let mut heard = |asked: &str, line: &str| {
+            reader.asked(asked);
+            reader.hear(format!("{line}\r").as_bytes()).1.map(|heard| (heard.numeric, heard.response))
+        };
+        assert_eq!(heard("ATE0", "ATE00"), Some((true, Response::Ok)));
+        assert_eq!(heard("ATDT5551212", "ATDT55512127"), Some((true, Response::Busy)));
+        assert_eq!(heard("AT", "AT4"), Some((true, Response::Error)));
+        assert_eq!(heard("ATE0", "ATE0"), Some((false, Response::Echo)));
+        assert_eq!(
+            heard("ATDT555", "ATDT5551212"),
+            Some((false, Response::Echo)),
+            "four digits are no result"
+        );
+        assert_eq!(heard("ATE0", "0"), Some((true, Response::Ok)), "not echoed");
     }
 
     #[test]

@@ -165,7 +165,9 @@ impl ConnectInfo {
         if let Some(port) = self.port_rate {
             told.push(format!("port at {port} bit/s"));
         }
-        if told.is_empty() { self.text.clone() } else { format!("{} ({})", self.text, told.join(", ")) }
+        let is_number = !self.text.is_empty() && self.text.bytes().all(|byte| byte.is_ascii_digit());
+        let text = if is_number { format!("CONNECT as number {}", self.text) } else { self.text.clone() };
+        if told.is_empty() { text } else { format!("{text} ({})", told.join(", ")) }
     }
 }
 
@@ -434,6 +436,8 @@ mod tests {
     fn a_sentence_tells_what_is_known() {
         let said = |text| ConnectInfo::read(text).sentence();
         assert_eq!(said("CONNECT"), "CONNECT");
+        let numeric = ConnectInfo { text: "10".into(), rate: Some(2_400), ..ConnectInfo::default() };
+        assert_eq!(numeric.sentence(), "CONNECT as number 10 (2400 bit/s)");
         assert_eq!(said("CONNECT 2400"), "CONNECT 2400 (2400 bit/s)");
         assert_eq!(
             said("CONNECT 115200/V90/LAPM/V44/31200:TX/49333:RX"),

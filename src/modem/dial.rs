@@ -175,8 +175,9 @@ impl Dial {
 
     fn send_piece(&mut self, now: Instant, piece: usize) {
         self.piece = piece;
-        let line = format!("{}\r", self.dial_command());
-        self.transmit(line);
+        let command = self.dial_command();
+        self.carrier.asked(&command);
+        self.transmit(format!("{command}\r"));
         self.state = State::Dialling { until: now + self.wait };
     }
 

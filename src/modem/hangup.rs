@@ -337,16 +337,20 @@ impl HangUp {
     }
 
     fn ask(&mut self, now: Instant, again: bool) {
-        let command = format!("AT{}\r", self.profile.hangup);
-        self.outputs.push_back(Output::Transmit(Transmit::plain(command)));
+        self.send(&format!("AT{}", self.profile.hangup));
         self.verdict = None;
         self.state = State::Asked { again, until: now + ASK_WAIT };
     }
 
     fn greet(&mut self, now: Instant) {
-        self.outputs.push_back(Output::Transmit(Transmit::plain(b"AT\r")));
+        self.send("AT");
         self.verdict = None;
         self.state = State::Greeted { until: now + GREET_WAIT };
+    }
+
+    fn send(&mut self, command: &str) {
+        self.reader.asked(command);
+        self.outputs.push_back(Output::Transmit(Transmit::plain(format!("{command}\r"))));
     }
 
     fn try_escape(&mut self, now: Instant) {

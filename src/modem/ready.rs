@@ -231,8 +231,7 @@ impl Ready {
 
     fn wake(&mut self, now: Instant, tries: u32) {
         // A modem whose stored settings are quiet (Q1) hears the first try and says nothing.
-        let command: &[u8] = if tries == 1 { b"AT\r" } else { b"ATQ0\r" };
-        self.transmit(command);
+        self.transmit(if tries == 1 { "AT" } else { "ATQ0" });
         let wait = if self.is_retuned() { RETUNED_WAKE_WAIT } else { WAKE_WAIT };
         self.state = State::Wake { tries, until: now + wait, quiet: None };
     }
@@ -282,9 +281,9 @@ impl Ready {
         let setup_until = *self.setup_until.get_or_insert(now + SETUP_MAX);
         let Some(command) = self.setup.get(index) else { return self.ready() };
         if now < setup_until {
-            let line = format!("AT{}\r", command.text);
+            let line = format!("AT{}", command.text);
             let until = now + command.wait;
-            self.transmit(line);
+            self.transmit(&line);
             self.state = State::Setup { index, repeated, until };
         } else if command.need == Need::Optional {
             self.ready(); // the options that are left are not worth more time
@@ -402,8 +401,9 @@ impl Ready {
         self.outputs.push_back(Output::Done(outcome));
     }
 
-    fn transmit(&mut self, bytes: impl Into<Vec<u8>>) {
-        self.outputs.push_back(Output::Transmit(Transmit::plain(bytes)));
+    fn transmit(&mut self, command: &str) {
+        self.reader.asked(command);
+        self.outputs.push_back(Output::Transmit(Transmit::plain(format!("{command}\r"))));
     }
 
     fn tell(&mut self, event: ReadyEvent) {

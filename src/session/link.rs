@@ -44,6 +44,8 @@ pub struct Link {
     leaving: bool,
     break_until: Option<Instant>,
     no_carrier_said: NoCarrierText,
+    /// The modem answers in numbers.
+    numeric: bool,
     unwritable: Option<(Instant, String)>,
     end: Option<LineEnd>,
     ended_at: Option<Instant>,
@@ -75,6 +77,7 @@ impl Link {
             leaving: false,
             break_until: None,
             no_carrier_said: NoCarrierText::default(),
+            numeric: false,
             unwritable: None,
             end: None,
             ended_at: None,
@@ -134,6 +137,7 @@ impl Link {
         self.watch_carrier = true;
         self.ended_at = None; // of a call before this one
         self.carrier_seen = false;
+        self.numeric = connect.text.starts_with(|c: char| c.is_ascii_digit());
         self.no_carrier_said = NoCarrierText::behind_connect();
         // A call that ends at once: its end may have come together with CONNECT.
         self.no_carrier_said.look_at(wall_now(), &self.input);
@@ -409,6 +413,12 @@ impl Link {
                 Ok(Some(false) | None) if self.no_carrier_said.holds(now, quiet) => {
                     self.carrier_lost("the modem says NO CARRIER")
                 }
+                // In mid-call a host may say 3 as well; one that was told to hang up does that next.
+                Ok(Some(false) | None)
+                    if self.numeric && self.leaving && self.no_carrier_said.holds_in_numbers(now, quiet) =>
+                {
+                    self.carrier_lost("the modem says 3, NO CARRIER")
+                }
                 Ok(Some(false) | None) => {}
                 Err(error) => self.port_gone(error.to_string()),
             }
@@ -550,8 +560,15 @@ impl NoCarrierText {
     }
 
     fn holds(&self, now: Instant, quiet: Duration) -> bool {
-        self.tail.ends_with(NO_CARRIER)
-            && self.last.is_some_and(|at| now.saturating_duration_since(at) >= quiet)
+        self.tail.ends_with(NO_CARRIER) && self.is_quiet(now, quiet)
+    }
+
+    fn holds_in_numbers(&self, now: Instant, quiet: Duration) -> bool {
+        self.tail.ends_with(NO_CARRIER_CODE) && self.is_quiet(now, quiet)
+    }
+
+    fn is_quiet(&self, now: Instant, quiet: Duration) -> bool {
+        self.last.is_some_and(|at| now.saturating_duration_since(at) >= quiet)
     }
 }
 
@@ -565,6 +582,8 @@ async fn sleep_until(at: Instant) {
 }
 
 const NO_CARRIER: &[u8] = b"\nNO CARRIER\r\n";
+/// The same in numbers, which nothing goes before (V.250, 6.2.6).
+const NO_CARRIER_CODE: &[u8] = b"3\r";
 const RING: &[u8] = b"\r\nRING\r\n";
 /// Silence behind `NO CARRIER` before it is believed.
 const NO_CARRIER_QUIET: Duration = Duration::from_millis(1_500);

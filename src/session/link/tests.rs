@@ -250,6 +250,22 @@ async fn a_call_whose_end_comes_together_with_connect_is_over_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_carrier_in_numbers_is_believed_of_a_host_that_was_told_to_hang_up() {
+    for (connect, leaving, lost) in
+        [("1", true, true), ("1", false, false), ("10", true, true), ("CONNECT 2400", true, false)]
+    {
+        let (mut link, _port) = line(Port { readable: b"logout\r\n3\r".to_vec(), ..Port::default() });
+        link.connected(&ConnectInfo { text: connect.to_owned(), ..ConnectInfo::default() });
+        if leaving {
+            link.leaving();
+        }
+        let until = Some(wall_now() + 5 * SECOND);
+        let ended = drive(&mut link, &mut Listener { until, ..Listener::default() }).await;
+        assert_eq!(matches!(ended, End::HungUp(_)), lost, "{connect} {leaving}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_modem_that_babbles_on_does_not_hide_the_fall_of_dcd() {
     let port = Port { babbles: Some(Duration::from_millis(5)), ..Port::default() };
     let (mut link, _port, falls) = in_call(SECOND, port);
