@@ -109,7 +109,17 @@ impl Home {
         } else {
             format!("deliver = {{ maildir = {:?} }}\n", home.maildir().display().to_string())
         };
-        home.configure(&format!("[line.usr]\n{line}\n[account.home]\nline = \"usr\"\n{account}\n{deliver}"));
+        // A program that a test kills leaves its lock file behind: not in the system's folder.
+        let locks = if line.contains("kind = \"serial\"") && !line.contains("lock_dir") {
+            let folder = home.dir.path().join("locks");
+            std::fs::create_dir(&folder).unwrap();
+            format!("lock_dir = {:?}\n", folder.display().to_string())
+        } else {
+            String::new()
+        };
+        home.configure(&format!(
+            "[line.usr]\n{line}\n{locks}[account.home]\nline = \"usr\"\n{account}\n{deliver}"
+        ));
         home
     }
 
