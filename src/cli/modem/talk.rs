@@ -175,17 +175,18 @@ pub(super) fn dial(global: &Global, args: &DialArgs) -> Result<Ending, Failure> 
     if let Some(why) = &report.off_hook {
         eprintln!("mailcall: {}", off_hook(why));
     }
-    if let Some(connect) = &report.connect {
-        if global.json {
-            let object = serde_json::json!({
-                "port": chosen.name, "connection": connect, "statistics": report.statistics,
-                "heard": String::from_utf8_lossy(&heard)
-            });
-            println!("{object}");
-        } else {
-            println!("{}: {}", chosen.name, connect.sentence());
-            print_said(&report.statistics);
-        }
+    if global.json {
+        // However it ended: a script that asked for JSON gets it.
+        let object = serde_json::json!({
+            "port": chosen.name, "outcome": went.as_ref().map_or_else(|failure| failure.ending, |()| Ending::Done),
+            "error": went.as_ref().err().map(ToString::to_string), "dials": report.dials,
+            "connection": report.connect, "statistics": report.statistics,
+            "heard": String::from_utf8_lossy(&heard)
+        });
+        println!("{object}");
+    } else if let Some(connect) = &report.connect {
+        println!("{}: {}", chosen.name, connect.sentence());
+        print_said(&report.statistics);
     }
     went.map(|()| Ending::Done)
 }
