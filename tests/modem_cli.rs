@@ -31,6 +31,17 @@ fn a_probe_finds_the_modem_and_prints_lines_that_work_as_a_configuration() {
 }
 
 #[test]
+fn a_dial_that_fails_has_its_json_too() {
+    let sim = Sim::start(&["--ring", "0", "--answer", "voice"]);
+    let home = bare_home();
+    for (outcome, dials, code) in [("voice", 1, 75), ("blacklisted", 0, 77)] {
+        let ran = home.run(&["--json", "modem", "dial", "5551212", &device(&sim)]);
+        assert_eq!((ran.json("outcome"), ran.json("dials"), ran.code), (outcome.into(), dials.into(), code));
+        assert!(ran.json("connection").is_null() && ran.json("error").is_string());
+    }
+}
+
+#[test]
 fn what_a_probe_found_is_told_as_json_too() {
     let sim = Sim::start(&[]);
     let ran = bare_home().run(&["--json", "modem", "probe", &device(&sim)]);
@@ -49,6 +60,7 @@ fn a_dial_shows_what_was_agreed_on_and_what_the_host_says_and_hangs_up() {
     assert!(ran.out.contains("28800 bit/s, V34, LAPM, V42BIS"), "{}", ran.out);
     sim.on_hook_after(1);
     let json = home.run(&["--json", "modem", "dial", "5551212", &device(&sim)]);
+    assert_eq!(json.json("outcome"), "done");
     assert_eq!(json.json("connection")["rate_down"], 28_800);
     assert_eq!(json.json("connection")["error_correction"], "LAPM");
     sim.on_hook_after(2);
@@ -381,7 +393,7 @@ fn info_shows_what_the_modem_says_at_the_rate_and_by_the_profile_that_are_given(
         assert!(ran.out.contains(says), "{says}: {}", ran.out);
     }
     assert!(!ran.err.contains("not at the line"), "it was not looked for: {}", ran.err);
-    assert_eq!(home.run(&["modem", "info", &device(&sim), "--profile", "blue"]).code, 78);
+    assert_eq!(home.run(&["modem", "info", &device(&sim), "--profile", "blue"]).code, 64);
 }
 
 #[test]

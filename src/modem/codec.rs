@@ -15,7 +15,7 @@ use nom::combinator::{all_consuming, map, map_res, opt, recognize, rest, value, 
 use nom::sequence::{preceded, terminated};
 use nom::{IResult, Parser};
 
-use super::connect::{ConnectInfo, Report, plain, protocol_named, unless_none};
+use super::connect::{BACKWARD_MAX, ConnectInfo, Report, plain, protocol_named, unless_none};
 
 /// Cuts a modem's bytes into lines and reads each.
 #[derive(Debug, Default)]
@@ -370,9 +370,12 @@ fn report(text: &str) -> IResult<&str, Response> {
     .parse(text)
 }
 
-/// `CARRIER 31200`, and `CARRIER 1200/75` of V.23: towards the host, from the host.
+/// `CARRIER 31200`, and `CARRIER 1200/75` or `75/1200` of V.23, whose slower way is towards the host.
 fn carrier(first: u32, second: Option<u32>) -> Report {
     match second {
+        Some(second) if first.min(second) < BACKWARD_MAX => {
+            Report::Carrier { up: Some(first.min(second)), down: first.max(second) }
+        }
         Some(down) => Report::Carrier { up: Some(first), down },
         None => Report::Carrier { up: None, down: first },
     }
@@ -530,7 +533,7 @@ mod tests {
             ("NMBR = 5551212", Response::CallerId),
             ("DATE=0412", Response::CallerId),
             ("CARRIER 31200", Response::Report(Report::Carrier { up: None, down: 31_200 })),
-            ("CARRIER 1200/75", Response::Report(Report::Carrier { up: Some(1_200), down: 75 })),
+            ("CARRIER 1200/75", Response::Report(Report::Carrier { up: Some(75), down: 1_200 })),
             ("+MRR: 28800, 48000", Response::Report(Report::Carrier { up: Some(28_800), down: 48_000 })),
             ("+MRR: 33600", Response::Report(Report::Carrier { up: None, down: 33_600 })),
             ("+ILRR: 57600", Response::Report(Report::Port(57_600))),

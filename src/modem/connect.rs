@@ -7,7 +7,7 @@
 //! | `CONNECT 38400/V.32bis 14400/V.42bis` | ZyXEL: port, modulation, carrier, protocol |
 //! | `CONNECT 115200/V34/LAPM/V42B/TX=28800/RX=28000` | Intel, Lucent: port, .., carrier both ways |
 //! | `CONNECT 115200/V.34/LAP-M/V.42bis/31200:TX/33600:RX` | the same with the tag behind |
-//! | `CONNECT 1200TX/75RX`, `CONNECT 75/1200` | V.23: to the host, from the host |
+//! | `CONNECT 1200TX/75RX`, `CONNECT 75/1200`, `CONNECT 1200/75` | V.23: who dials sends on the slower way, unless it is said |
 //! | `CARRIER 31200`, `PROTOCOL: LAP-M`, `COMPRESSION: V.42BIS` | Rockwell, before `CONNECT 57600` |
 //! | `+MCR: V34`, `+MRR: 28800,31200`, `+ER: LAPM`, `+DR: V42B` | V.250 §6.4.3, §6.5.5, §6.6.2 |
 //! | `+CR: REL`, `+ILRR: 9600` | 3GPP TS 27.007 §6.9, V.250 §6.2.13 |
@@ -97,9 +97,9 @@ impl ConnectInfo {
             }
         }
         match plain_rates[..] {
-            // V.23: the slower way is towards the host for whoever dialled (ITU-T V.23, backward channel).
+            // V.23: whoever dialled sends on the backward channel. Makers differ in which they say first.
             [up, down] if up < BACKWARD_MAX || down < BACKWARD_MAX => {
-                (info.rate_up, info.rate) = (Some(up), Some(down));
+                (info.rate_up, info.rate) = (Some(up.min(down)), Some(up.max(down)));
             }
             [port, carrier, ..] => (info.port_rate, info.rate) = (Some(port), Some(carrier)),
             [port] if info.rate.is_some() => info.port_rate = Some(port),
@@ -290,7 +290,7 @@ fn is_modulation(word: &str) -> bool {
 }
 
 /// Below this a rate is the backward channel of V.23, in bit/s.
-const BACKWARD_MAX: u32 = 100;
+pub(super) const BACKWARD_MAX: u32 = 100;
 
 #[cfg(test)]
 mod tests {
@@ -307,7 +307,7 @@ mod tests {
         Option<&'static str>,
     );
 
-    const FORMS: [Row; 24] = [
+    const FORMS: [Row; 25] = [
         ("CONNECT", None, None, None, None, None, None),
         ("CONNECT 2400", Some(2_400), None, None, None, None, None),
         ("CONNECT2400", Some(2_400), None, None, None, None, None),
@@ -370,6 +370,7 @@ mod tests {
             Some("LAPM"),
             Some("V44"),
         ),
+        ("CONNECT 1200/75", Some(1_200), Some(75), None, None, None, None),
         ("CONNECT 75/1200", Some(1_200), Some(75), None, None, None, None),
         ("CONNECT 75TX/1200RX", Some(1_200), Some(75), None, None, None, None),
         ("CONNECT 1200TX/75RX", Some(75), Some(1_200), None, None, None, None),

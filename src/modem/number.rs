@@ -230,11 +230,12 @@ impl Rung {
         for character in dialled.chars() {
             match character {
                 '0'..='9' | '*' | '#' | 'A'..='D' | 'a'..='d' => {
-                    if paused && rung.digits.starts_with(['*', '#']) {
-                        rung.digits.clear(); // a service's code: `*70,`
-                    } else if paused && rung.digits.len() >= WHOLE_NUMBER_MIN {
+                    let number = behind_service_code(&rung.digits).len();
+                    if paused && number == 0 {
+                        rung.digits.clear(); // nothing but a service's code: `*70,`
+                    } else if paused && number >= WHOLE_NUMBER_MIN {
                         break;
-                    } else if paused && !rung.digits.is_empty() {
+                    } else if paused {
                         rung.is_plain = false;
                     }
                     paused = false;
@@ -244,7 +245,8 @@ impl Rung {
                 _ => {} // tones or pulses, and what is there for the eye
             }
         }
-        while let Some(number) = behind_service_code(&rung.digits) {
+        let number = behind_service_code(&rung.digits);
+        if number.len() >= WHOLE_NUMBER_MIN {
             rung.digits = number.to_owned();
         }
         // `5551212#` says only that no more digits come.
@@ -254,12 +256,15 @@ impl Rung {
     }
 }
 
-/// The number behind a service's code, if one stands there: `*67`, `#31#`, `*31*`.
-fn behind_service_code(digits: &str) -> Option<&str> {
-    let rest = digits.strip_prefix(['*', '#'])?.trim_start_matches(['*', '#']);
+/// What stands behind a service's code, if one is there: `*67`, `#31#`, `*31*`.
+fn behind_service_code(digits: &str) -> &str {
+    let rest = digits.trim_start_matches(['*', '#']);
+    if rest.len() == digits.len() {
+        return digits;
+    }
     let closed = rest.find(['*', '#']).filter(|&at| at <= SERVICE_CODE_MAX);
-    let number = closed.map_or_else(|| rest.get(SERVICE_CODE..), |at| rest.get(at + 1..))?;
-    (number.len() >= WHOLE_NUMBER_MIN).then_some(number)
+    let number = closed.map_or_else(|| rest.get(SERVICE_CODE..), |at| rest.get(at + 1..));
+    number.unwrap_or_default()
 }
 
 /// A number as it was written.

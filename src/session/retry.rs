@@ -265,7 +265,8 @@ pub fn next(policy: &Redial, tries: Tries, last: &Last) -> Next {
             let shift = tries.short_calls.saturating_sub(1).min(u32::BITS / 2);
             LOST_WAIT.saturating_mul(1 << shift).min(LOST_WAIT_MAX)
         }
-        (Worth::Another, Ending::NoCarrier) if tries.no_carriers > NO_CARRIER_AGAIN => {
+        // By then no number is left that may be dialled in this run.
+        (Worth::Another, _) if tries.no_carriers > NO_CARRIER_AGAIN => {
             return Next::Stop(Stop::Protected);
         }
         (Worth::Another, Ending::Busy) => policy.busy_wait,

@@ -203,6 +203,7 @@ fn dial_telling(global: &Global, args: &DialArgs, object: &mut serde_json::Value
         .await
     })?;
     display.finish();
+    object["dials"] = serde_json::json!(report.dials);
     if let Some(why) = &report.off_hook {
         eprintln!("mailcall: {}", off_hook(why));
     }

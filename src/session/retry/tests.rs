@@ -238,6 +238,8 @@ fn no_carrier_is_dialled_once_more_only() {
     let first = Tries::default().with(&last, 1);
     assert_eq!(next(&Redial::default(), first, &last), wait(300));
     assert_eq!(next(&Redial::default(), first.with(&last, 2), &last), Next::Stop(Stop::Protected));
+    let timed_out = pass(Ending::NoAnswer); // nothing was heard: it counts as one
+    assert_eq!(next(&Redial::default(), first.with(&timed_out, 2), &timed_out), Next::Stop(Stop::Protected));
 }
 
 #[test]
