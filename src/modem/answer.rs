@@ -515,7 +515,7 @@ pub const ANSWER_CARRIER_WAIT: Duration = Duration::from_secs(90);
 
 /// The longest that [`Answer`] takes beside the wait for a call, whatever the port says: making the
 /// modem ready, a call that comes in at the last moment, and hanging up.
-pub const ANSWER_OVERHEAD_MAX: Duration = Duration::from_secs(560);
+pub const ANSWER_OVERHEAD_MAX: Duration = Duration::from_secs(620);
 
 /// S7 of the modem: it should give up before we do.
 const MODEMS_CARRIER_WAIT: Duration = Duration::from_secs(85);

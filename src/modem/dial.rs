@@ -385,7 +385,7 @@ pub const DIAL_WAIT_LIMIT: Duration = Duration::from_secs(S7_MAX);
 
 /// The longest that [`Dial`] takes beside the wait for the carrier, whatever the port says: making the
 /// modem ready, breaking off and hanging up.
-pub const DIAL_OVERHEAD_MAX: Duration = Duration::from_secs(200);
+pub const DIAL_OVERHEAD_MAX: Duration = Duration::from_secs(240);
 
 /// How long the modem may take to answer when dialling is broken off.
 const ABORT_WAIT: Duration = Duration::from_secs(5);

@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::codec::{Heard, Reader, Response};
-use super::profile::Profile;
+use super::profile::{GUARD_MS_MAX, Profile};
 use crate::machine::{Control, Machine, Output, Transmit};
 
 /// Puts the modem on-hook and in command mode.
@@ -430,7 +430,7 @@ impl Machine for HangUp {
 
 /// The longest that hanging up takes, whatever the modem does: DTR tried first, then three escapes.
 /// A modem that obeys takes 1.5 s with DTR and 3 s without.
-pub const HANG_UP_MAX: Duration = Duration::from_secs(30);
+pub const HANG_UP_MAX: Duration = Duration::from_secs(50);
 
 /// How long DTR is held low. `S25` asks for 50 ms as a rule; old modems look more rarely.
 const DTR_LOW: Duration = Duration::from_secs(1);
@@ -448,6 +448,21 @@ const ASK_WAIT: Duration = Duration::from_secs(3);
 const GREET_WAIT: Duration = Duration::from_secs(1);
 /// How often the escape sequence is tried.
 const TRIES_MAX: u32 = 3;
+
+// The last try is not cut off: DTR and asking first, each answered late; then a guard time twice a try,
+// ERROR and OK to what is asked, and the one more time that a modem gets which greets us.
+const _: () = assert!(
+    DTR_LOW.as_millis()
+        + DTR_SETTLE.as_millis()
+        + 2 * (ASK_WAIT.as_millis() + GREET_WAIT.as_millis())
+        + TRIES_MAX as u128
+            * (2 * GUARD_MS_MAX as u128
+                + ESCAPE_WAIT.as_millis()
+                + PAUSE.as_millis()
+                + 2 * ASK_WAIT.as_millis()
+                + GREET_WAIT.as_millis())
+        <= HANG_UP_MAX.as_millis()
+);
 
 #[cfg(test)]
 mod tests;

@@ -286,6 +286,8 @@ pub(super) const NUMBER_PLACE: &str = "{number}";
 pub(super) const WAIT_PLACE: &str = "{wait}";
 /// Where `answer_after` takes the number of rings.
 pub(super) const RINGS_PLACE: &str = "{rings}";
+/// Milliseconds of silence around the escape sequence.
+pub(super) const GUARD_MS_MAX: u64 = 2_000;
 /// Milliseconds for an answer: more than this no user waits for.
 pub(super) const WAIT_MS_MAX: u64 = 30_000;
 

@@ -542,7 +542,7 @@ fn explained(reply: &str) -> String {
 pub const MODEM_SILENT_MAX: Duration = Duration::from_secs(30);
 
 /// The longest that [`Ready`] takes, whatever the port says.
-pub const READY_MAX: Duration = Duration::from_secs(160);
+pub const READY_MAX: Duration = Duration::from_secs(180);
 
 /// How long the line must be silent before the modem is woken.
 const DRAIN_QUIET: Duration = Duration::from_millis(200);

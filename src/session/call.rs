@@ -179,9 +179,14 @@ pub async fn call<T>(
         let hung_up = hang_up_heeding(&mut interrupted, &mut link, &profile, in_call).await;
         report.call_time += between(carrier_since, carrier_until.unwrap_or_else(now));
         report.off_hook = hung_up.err();
-        if report.off_hook.is_none() && report.connect.is_some() {
+        // Whoever wants to stop does not wait for them.
+        let stops = matches!(&went, Err(failure) if failure.ending == Ending::Interrupted);
+        if report.off_hook.is_none() && report.connect.is_some() && !stops {
             let was_lost = matches!(&went, Err(failure) if failure.ending == Ending::CarrierLost);
-            report.statistics = statistics(&mut link, &profile, was_lost).await;
+            report.statistics = tokio::select! {
+                said = statistics(&mut link, &profile, was_lost) => said,
+                _ = interrupted() => Vec::new(),
+            };
             if let (true, Err(failure)) = (was_lost, &mut went)
                 && let Some(reason) = reason(&profile, &report.statistics)
             {

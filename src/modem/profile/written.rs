@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{
-    ConnectRate, FlowControl, NUMBER_PLACE, Profile, ProfileError, RINGS_PLACE, Setting, Source, Speaker,
-    Switch, Users, WAIT_MS_MAX, WAIT_PLACE, builtin,
+    ConnectRate, FlowControl, GUARD_MS_MAX, NUMBER_PLACE, Profile, ProfileError, RINGS_PLACE, Setting,
+    Source, Speaker, Switch, Users, WAIT_MS_MAX, WAIT_PLACE, builtin,
 };
 use crate::modem::codec::is_result;
 
@@ -541,8 +541,6 @@ const LINE_MAX_MOST: u64 = 255;
 const LINE_MAX_DEFAULT: usize = 40;
 /// Characters of one setting, over all the lines that it is shared out on.
 const COMMAND_LENGTH_MAX: usize = 255;
-/// Milliseconds; [`crate::modem::hangup::HANG_UP_MAX`] holds six of them.
-const GUARD_MS_MAX: u64 = 2_000;
 const GUARD_MS_DEFAULT: u64 = 1_100;
 /// Milliseconds for an answer: less than this no modem can keep.
 const WAIT_MS_MIN: u64 = 100;
