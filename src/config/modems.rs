@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Flow;
+use crate::modem::commands::dials;
 use crate::modem::{Choices, FlowChoice, Profile, ProfileError, Source, SpeakerChoice};
 
 /// Where the user's profiles are: `modems/NAME.toml` beside the configuration file, and in the usual
@@ -100,6 +101,10 @@ impl Raw<'_> {
         for command in self.init {
             if command.is_empty() || command.bytes().any(|byte| !byte.is_ascii_graphic() && byte != b' ') {
                 let message = format!("the command {command:?} is empty or holds more than printable ASCII");
+                return Err(("init", message));
+            }
+            if dials(command) {
+                let message = format!("the command {command:?} dials: numbers stand in an account's `phone`");
                 return Err(("init", message));
             }
             if command.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("AT")) {
