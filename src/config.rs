@@ -392,6 +392,12 @@ transfer = "text"
     }
 
     #[test]
+    fn a_line_s_own_commands_dial_nothing() {
+        let message = refused(&GOOD.replace("speed = 57600", "init = [\"E0DT5551212\"]"));
+        assert!(message.starts_with("config.toml:") && message.contains("an account's `phone`"), "{message}");
+    }
+
+    #[test]
     fn a_value_of_the_wrong_type_is_told_in_the_file_s_words() {
         let cases = [
             ("speed = 57600", "speed = \"fast\"", "a whole number"),

@@ -181,7 +181,7 @@ impl TcpAtModem {
                 self.device.display().to_string()
             ),
             &format!(
-                "phone = \"{}\"\nuser = {:?}\npassword = {{ env = \"TEST_PASSWORD\" }}\n",
+                "phone = \"=127.0.0.1:{}\"\nuser = {:?}\npassword = {{ env = \"TEST_PASSWORD\" }}\n",
                 host.port, user.name
             ),
         );
@@ -317,7 +317,7 @@ results = \"X4\"
 flow.none = \"\"
 error_correction.on = \"\"
 compression.on = \"\"
-dial = \"D127.0.0.1:{number}\"
+dial = \"D{number}\"
 ";
 
 /// Runs the package's own main with the event loop that newer Pythons no longer make by themselves.

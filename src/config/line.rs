@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::{ConfigError, LineConfig, LineKind, ModemFolders, ModemUse, Place, SPEED_DEFAULT};
 use super::{dialling, expand_home};
+use crate::modem::commands::dials;
 use crate::modem::dial::DIAL_WAIT_LIMIT;
 use crate::modem::profile::Switch;
 use crate::modem::{Choices, FlowChoice, Location, Profile, SpeakerChoice};
@@ -200,6 +201,9 @@ fn check_init(init: &Spanned<Vec<String>>, place: &Place<'_>) -> Result<Vec<Stri
     for command in init.get_ref() {
         if command.is_empty() || command.bytes().any(|byte| !byte.is_ascii_graphic() && byte != b' ') {
             return refuse(format!("the command {command:?} is empty or holds more than printable ASCII"));
+        }
+        if dials(command) {
+            return refuse(format!("the command {command:?} dials: numbers stand in an account's `phone`"));
         }
         if command.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("AT")) {
             return refuse(format!("leave the AT of {command:?} away: it is put there by itself"));

@@ -28,6 +28,18 @@ pub fn share_out(body: &str, max: usize) -> Vec<String> {
     lines
 }
 
+/// Whether one of the commands dials: `D` with a number, the last one or a stored one (§6.3.1).
+pub fn dials(body: &str) -> bool {
+    let mut rest = body.trim_start();
+    while !rest.is_empty() {
+        if rest.starts_with(['D', 'd']) {
+            return true;
+        }
+        rest = first_command(rest).1.trim_start();
+    }
+    false
+}
+
 /// Whether the last command of a line is an extended one, which only a semicolon ends.
 fn is_extended(line: &str) -> bool {
     let mut rest = line;
@@ -116,6 +128,17 @@ mod tests {
             ("+CBST=71,0,1", 5, vec!["+CBST=71,0,1"]),
         ] {
             assert_eq!(share_out(body, max), lines, "{body} at {max}");
+        }
+    }
+
+    #[test]
+    fn a_dial_command_is_found_wherever_it_stands() {
+        for body in ["DT5551212", "d5", "E0 DL", "&C1D5", "+IFC=2,2;DT5", "S7=60DS=1", "\\N3D5", "#CID=1;D5"]
+        {
+            assert!(dials(body), "{body}");
+        }
+        for body in ["&D2", "E0V1&C1&D2S0=0", "+CBST=71,0,1", "+IFC=2,2;&D2", "$JDZ2", "*D1", "", "H0"] {
+            assert!(!dials(body), "{body}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::super::commands;
 use super::{
     ConnectRate, FlowControl, GUARD_MS_MAX, NUMBER_PLACE, Profile, ProfileError, RINGS_PLACE, Setting,
     Source, Speaker, Switch, Users, WAIT_MS_MAX, WAIT_PLACE, builtin,
@@ -288,7 +289,14 @@ impl Written {
             if template.matches(place).count() != 1 {
                 return Err((key, format!("{template:?} does not hold {place} once")));
             }
-            self.check_line(key, &template.replacen(place, "", 1))?;
+            if place == NUMBER_PLACE {
+                let around = around_number(key, template)?;
+                if !around.is_empty() {
+                    self.check_line(key, &around)?;
+                }
+            } else {
+                self.check_line(key, &template.replacen(place, "", 1))?;
+            }
         }
         for (key, command) in [("hangup", &self.hangup), ("answer", &self.answer)] {
             if let Some(command) = command {
@@ -453,8 +461,31 @@ fn spelt(code: &str) -> String {
     code.parse::<u16>().map_or_else(|_| code.to_ascii_uppercase(), |number| number.to_string())
 }
 
+/// What a dial command has around `D` and the number. It dials the number that it is given, and no
+/// other, of which the memory of dials would not know.
+fn around_number(key: &'static str, template: &str) -> Result<String, Wrong> {
+    let (before, behind) = template.split_once(NUMBER_PLACE).unwrap_or((template, ""));
+    let modifiers = |c: char| !matches!(c, 'D' | 'd');
+    let settings = before.trim_end_matches(modifiers);
+    let in_front = &before[settings.len()..];
+    let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
+    let Some(settings) = settings.strip_suffix(['D', 'd']) else {
+        return Err((key, format!("{template:?} does not dial: write D, DT or DP before {NUMBER_PLACE}")));
+    };
+    if commands::dials(settings) || digits(in_front) > DIAL_DIGITS_MAX || digits(behind) > 0 {
+        return Err((
+            key,
+            format!("{template:?} dials a number of its own; a line's `prefix` goes in front"),
+        ));
+    }
+    Ok(format!("{settings}{in_front}{behind}"))
+}
+
 fn check_characters(key: &'static str, command: &str) -> Result<(), Wrong> {
     let wrong = |what: &str| Err((key, format!("the command {command:?} {what}")));
+    if commands::dials(command) {
+        return wrong("dials, which only `dial` may: a number is dialled by an account's `phone`");
+    }
     if command.is_empty() {
         wrong("is empty")
     } else if command.bytes().any(|byte| !byte.is_ascii_graphic() && byte != b' ') {
@@ -533,6 +564,8 @@ const PARSER_WORDS: [(&str, &str); 6] = [
     ("expected u32", "expected a whole number"),
     ("expected a boolean", "expected true or false"),
 ];
+/// Digits that a dial command may have in front of the number.
+const DIAL_DIGITS_MAX: usize = 3;
 /// Characters of the shortest command line worth having: a long number must fit.
 const LINE_MAX_LEAST: u64 = 20;
 /// Characters of the longest command line.
