@@ -85,6 +85,7 @@ fn values_that_cannot_be_are_refused_with_key_and_line() {
         ("dial = \"DT5551212;DT{number}\"", "dial", "a number of its own"),
         ("dial = \"DT5551212,{number}\"", "dial", "a number of its own"),
         ("dial = \"DT{number};DT5551212\"", "dial", "a number of its own"),
+        ("dial = \"DT555.1212:{number}\"", "dial", "a number of its own"),
         ("dial = \"E0{number}\"", "dial", "does not dial"),
         ("options = [\"S7={time}\"]", "options", "place"),
         ("hangup = \"H0000000000000000000000000000000000000000000\"", "hangup", "longer"),

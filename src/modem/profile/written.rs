@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::super::commands;
+use super::super::{commands, is_host};
 use super::{
     ConnectRate, FlowControl, GUARD_MS_MAX, NUMBER_PLACE, Profile, ProfileError, RINGS_PLACE, Setting,
     Source, Speaker, Switch, Users, WAIT_MS_MAX, WAIT_PLACE, builtin,
@@ -472,7 +472,10 @@ fn around_number(key: &'static str, template: &str) -> Result<String, Wrong> {
     let Some(settings) = settings.strip_suffix(['D', 'd']) else {
         return Err((key, format!("{template:?} does not dial: write D, DT or DP before {NUMBER_PLACE}")));
     };
-    if commands::dials(settings) || digits(in_front) > DIAL_DIGITS_MAX || digits(behind) > 0 {
+    // A host's address in front of the port, which is the number then, is no telephone's.
+    let host = in_front.trim_start_matches(['T', 't', 'P', 'p']).trim_end_matches(':');
+    let own_number = !is_host(host) && digits(in_front) > DIAL_DIGITS_MAX || digits(behind) > 0;
+    if commands::dials(settings) || own_number {
         return Err((
             key,
             format!("{template:?} dials a number of its own; a line's `prefix` goes in front"),
