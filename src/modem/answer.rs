@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::carrier::{Carrier, Told};
-use super::codec::{CR, Response};
+use super::codec::{CR, CallFailure, Response};
 use super::connect::ConnectInfo;
 use super::dial::Planned;
 use super::hangup::{HANG_UP_MAX, HangUp, HangUpError, HangUpEvent};
@@ -282,20 +282,13 @@ impl Answer {
             Response::CallerId => self.caller.note(&text),
             Response::Text if self.caller.note_clip(&text) => {}
             // So some modems say that the caller has given up.
-            Response::NoCarrier | Response::NoAnswer if rung > 0 => self.stopped_ringing(now),
+            Response::Failed(CallFailure::NoCarrier | CallFailure::NoAnswer) if rung > 0 => {
+                self.stopped_ringing(now)
+            }
             Response::Echo | Response::Ok | Response::Report(_) => {}
             Response::Connect(_)
-            | Response::NoCarrier
+            | Response::Failed(_)
             | Response::Error
-            | Response::NoDialtone
-            | Response::Busy
-            | Response::NoAnswer
-            | Response::Voice
-            | Response::Fax
-            | Response::Blacklisted
-            | Response::Delayed(_)
-            | Response::Rejected
-            | Response::NoService
             | Response::Ringing
             | Response::Text => self.note(format!("the modem says {text:?}")),
         }
@@ -315,16 +308,7 @@ impl Answer {
                     self.free(Some(refused));
                 }
             }
-            Response::NoCarrier
-            | Response::NoDialtone
-            | Response::Busy
-            | Response::NoAnswer
-            | Response::Voice
-            | Response::Fax
-            | Response::Blacklisted
-            | Response::Delayed(_)
-            | Response::Rejected
-            | Response::NoService => {
+            Response::Failed(_) => {
                 self.missed = Some(AnswerError::NoCarrier);
                 self.note(format!("a call was answered, and the modem says {text:?}"));
                 self.free(None);

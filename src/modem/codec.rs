@@ -56,10 +56,25 @@ pub enum Response {
     Ring,
     /// `NMBR = 5551212` and the like, between two `RING`s.
     CallerId,
-    /// `NO CARRIER`
-    NoCarrier,
+    /// The call came to nothing, or is over.
+    Failed(CallFailure),
     /// `ERROR`, `+CME ERROR: 30`
     Error,
+    /// `RINGING`, `RRING`: it rings at the other end.
+    Ringing,
+    /// `CARRIER 31200` and other lines that tell about the connection before `CONNECT` does.
+    Report(Report),
+    /// Our own command, echoed.
+    Echo,
+    /// Anything else.
+    Text,
+}
+
+/// The ways in which a call fails, each a result code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallFailure {
+    /// `NO CARRIER`
+    NoCarrier,
     /// `NO DIALTONE`, `NO DIAL TONE`, and `LINE IN USE` (another telephone on the same line)
     NoDialtone,
     /// `BUSY`
@@ -78,14 +93,6 @@ pub enum Response {
     Rejected,
     /// `NO SERVICE`, `+CME ERROR: 30`: there is no network to call through.
     NoService,
-    /// `RINGING`, `RRING`: it rings at the other end.
-    Ringing,
-    /// `CARRIER 31200` and other lines that tell about the connection before `CONNECT` does.
-    Report(Report),
-    /// Our own command, echoed.
-    Echo,
-    /// Anything else.
-    Text,
 }
 
 impl Reader {
@@ -179,17 +186,8 @@ impl Heard {
             Response::CallerId
             | Response::Ok
             | Response::Connect(_)
-            | Response::NoCarrier
+            | Response::Failed(_)
             | Response::Error
-            | Response::NoDialtone
-            | Response::Busy
-            | Response::NoAnswer
-            | Response::Voice
-            | Response::Fax
-            | Response::Blacklisted
-            | Response::Delayed(_)
-            | Response::Rejected
-            | Response::NoService
             | Response::Report(_) => return None,
         }
         // `ERROR unknown command`: where nobody else speaks, that is no sentence of a mail.
@@ -257,19 +255,19 @@ fn parse_numeric(text: &str, codes: &ResultCodes) -> Option<Response> {
         0 => Response::Ok,
         1 => connect(None),
         2 => Response::Ring,
-        3 => Response::NoCarrier,
+        3 => Response::Failed(CallFailure::NoCarrier),
         4 => Response::Error,
         5 => connect(Some(1_200)),
-        6 => Response::NoDialtone,
-        7 => Response::Busy,
-        8 => Response::NoAnswer,
+        6 => Response::Failed(CallFailure::NoDialtone),
+        7 => Response::Failed(CallFailure::Busy),
+        8 => Response::Failed(CallFailure::NoAnswer),
         9 => connect(Some(600)),
         10 => connect(Some(2_400)),
         11 => connect(Some(4_800)),
         12 => connect(Some(9_600)),
         18 => connect(Some(57_600)),
-        24 => Response::Delayed(None), // Rockwell and its many descendants
-        32 => Response::Blacklisted,   // likewise
+        24 => Response::Failed(CallFailure::Delayed(None)), // Rockwell and its many descendants
+        32 => Response::Failed(CallFailure::Blacklisted),   // likewise
         _ => connect(None),
     })
 }
@@ -278,7 +276,7 @@ fn parse_verbose(text: &str) -> Response {
     let parsed: IResult<&str, Response> = alt((
         map(recognize(result("CONNECT")), |line: &str| Response::Connect(ConnectInfo::read(line))),
         report,
-        failure,
+        map(failure, Response::Failed),
         alt((
             value(Response::Ok, all_consuming(tag_no_case("OK"))),
             value(Response::Error, all_consuming(tag_no_case("ERROR"))),
@@ -302,24 +300,24 @@ pub fn is_result(words: &str) -> bool {
 }
 
 /// The ways a call fails.
-fn failure(text: &str) -> IResult<&str, Response> {
+fn failure(text: &str) -> IResult<&str, CallFailure> {
     alt((
-        value(Response::NoCarrier, result("NO CARRIER")),
-        value(Response::NoDialtone, result("NO DIALTONE")),
-        value(Response::NoDialtone, result("NO DIAL TONE")),
-        value(Response::NoDialtone, result("LINE IN USE")),
-        value(Response::NoDialtone, result("NO PROMPTTONE")), // Telebit
-        value(Response::NoAnswer, result("NO ANSWER")),
-        value(Response::Busy, result("BUSY")),
-        value(Response::Voice, result("VOICE")),
-        value(Response::Fax, result("FAX")),
-        value(Response::Blacklisted, result("BLACKLISTED")),
-        alt(REJECTIONS.map(|words| value(Response::Rejected, result(words)))),
-        alt(NO_SERVICE.map(|words| value(Response::NoService, result(words)))),
+        value(CallFailure::NoCarrier, result("NO CARRIER")),
+        value(CallFailure::NoDialtone, result("NO DIALTONE")),
+        value(CallFailure::NoDialtone, result("NO DIAL TONE")),
+        value(CallFailure::NoDialtone, result("LINE IN USE")),
+        value(CallFailure::NoDialtone, result("NO PROMPTTONE")), // Telebit
+        value(CallFailure::NoAnswer, result("NO ANSWER")),
+        value(CallFailure::Busy, result("BUSY")),
+        value(CallFailure::Voice, result("VOICE")),
+        value(CallFailure::Fax, result("FAX")),
+        value(CallFailure::Blacklisted, result("BLACKLISTED")),
+        alt(REJECTIONS.map(|words| value(CallFailure::Rejected, result(words)))),
+        alt(NO_SERVICE.map(|words| value(CallFailure::NoService, result(words)))),
         map(preceded((tag_no_case("DELAYED"), space1), all_consuming(clock)), |time| {
-            Response::Delayed(Some(time))
+            CallFailure::Delayed(Some(time))
         }),
-        value(Response::Delayed(None), result("DELAYED")),
+        value(CallFailure::Delayed(None), result("DELAYED")),
     ))
     .parse(text)
 }
@@ -418,7 +416,7 @@ fn cme_error(text: &str) -> IResult<&str, Response> {
             let lower = text.to_ascii_lowercase();
             let none = matches!(error_words(text), Some("no network service" | "network timeout"));
             if none || lower.contains("no network service") || lower.contains("network timeout") {
-                Response::NoService
+                Response::Failed(CallFailure::NoService)
             } else {
                 Response::Error
             }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 pub use self::error::DialError;
 use self::error::call_failure;
 use super::carrier::{Carrier, Told};
-use super::codec::{CR, Response};
+use super::codec::{CR, CallFailure, Response};
 use super::connect::ConnectInfo;
 use super::hangup::{HANG_UP_MAX, HangUp, HangUpError, HangUpEvent};
 use super::number::{BadNumber, DialRules, dial_string, dial_strings};
@@ -224,25 +224,21 @@ impl Dial {
             Response::Ok | Response::Ring | Response::CallerId | Response::Text => {
                 self.note(format!("the modem says {text:?}"));
             }
-            other => {
-                if let Some(error) = call_failure(&other, &text) {
-                    self.fail(error);
-                }
-            }
+            Response::Failed(failure) => self.fail(call_failure(failure, &text)),
+            // What carries the connection has these.
+            Response::Connect(_) | Response::Report(_) => {}
         }
     }
 
     /// What comes behind the CR that broke off may still be the real end of the call.
     fn hear_aborting(&mut self, response: &Response, text: &str) {
         match response {
-            Response::Ok | Response::Error | Response::NoCarrier => self.fail(self.too_late()),
-            Response::Echo | Response::Text | Response::Ring | Response::CallerId => {}
-            Response::Ringing | Response::Report(_) => {}
-            other => {
-                if let Some(error) = call_failure(other, text) {
-                    self.fail(error);
-                }
+            Response::Ok | Response::Error | Response::Failed(CallFailure::NoCarrier) => {
+                self.fail(self.too_late())
             }
+            Response::Failed(failure) => self.fail(call_failure(*failure, text)),
+            Response::Echo | Response::Text | Response::Ring | Response::CallerId => {}
+            Response::Ringing | Response::Report(_) | Response::Connect(_) => {}
         }
     }
 
@@ -369,8 +365,8 @@ fn answered_by(carrier: &mut Carrier, now: Instant, bytes: &[u8]) -> Option<Dial
         let (length, told) = carrier.hear(now, &bytes[taken..]);
         taken += length.max(1);
         match told {
-            Some(Told::Line(Response::Voice, _)) => answered = Some(DialError::Voice),
-            Some(Told::Line(Response::Fax, _)) => answered = Some(DialError::Fax),
+            Some(Told::Line(Response::Failed(CallFailure::Voice), _)) => answered = Some(DialError::Voice),
+            Some(Told::Line(Response::Failed(CallFailure::Fax), _)) => answered = Some(DialError::Fax),
             Some(Told::Line(..) | Told::Connected(_) | Told::Digits(_)) | None => {}
         }
     }

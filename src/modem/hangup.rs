@@ -19,7 +19,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::codec::{Heard, Reader, Response};
+use super::codec::{CallFailure, Heard, Reader, Response};
 use super::profile::{GUARD_MS_MAX, Profile};
 use crate::machine::{Control, Machine, Output, Transmit};
 
@@ -200,7 +200,7 @@ impl HangUp {
     fn hear(&mut self, heard: &Heard) {
         match self.meant(heard) {
             Response::Ok => self.verdict = Some(Verdict::Ok),
-            Response::NoCarrier => self.verdict = Some(Verdict::NoCarrier),
+            Response::Failed(CallFailure::NoCarrier) => self.verdict = Some(Verdict::NoCarrier),
             Response::Error => self.verdict = Some(Verdict::Error),
             // A modem may say these between a result and the silence behind it.
             Response::Ring | Response::CallerId | Response::Ringing | Response::Report(_) => {}
@@ -210,16 +210,7 @@ impl HangUp {
                 self.carrier_lost = false;
             }
             // Echoes, and results of something else: what came before was no answer to us.
-            Response::NoDialtone
-            | Response::Busy
-            | Response::NoAnswer
-            | Response::Voice
-            | Response::Fax
-            | Response::Blacklisted
-            | Response::Delayed(_)
-            | Response::Rejected
-            | Response::NoService
-            | Response::Echo => self.verdict = None,
+            Response::Failed(_) | Response::Echo => self.verdict = None,
         }
     }
 

@@ -33,7 +33,7 @@ mod scripted;
 
 pub use answer::{Answer, AnswerError, AnswerEvent, Answering, Caller};
 pub use ask::{Ask, AskError, Said};
-pub use codec::Response;
+pub use codec::{CallFailure, Response};
 pub use connect::{ConnectInfo, ConnectRate};
 pub use dial::{Dial, DialError, DialEvent, Planned};
 pub use hangup::{HangUp, HangUpError, HangUpEvent, HungUp};

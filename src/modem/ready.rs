@@ -14,7 +14,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::codec::{Heard, Reader, Response, error_words};
+use super::codec::{CallFailure, Heard, Reader, Response, error_words};
 use super::commands::share_out;
 use super::hangup::{HANG_UP_MAX, HangUp, HangUpEvent, QUIET};
 use super::profile::{Choices, Profile, Setting, WAIT_MS_MAX, WAIT_PLACE};
@@ -354,22 +354,14 @@ impl Ready {
             Response::Echo if heard.glued().as_ref().is_some_and(|answer| accepted(answer).is_some()) => {
                 Some(now + QUIET)
             }
-            Response::Echo | Response::Ring | Response::CallerId | Response::NoCarrier => quiet,
+            Response::Echo | Response::Ring | Response::CallerId => quiet,
+            Response::Failed(CallFailure::NoCarrier) => quiet,
             Response::Ringing | Response::Report(_) => quiet,
             Response::Text => {
                 self.garbled.get_or_insert(heard.text);
                 None
             }
-            Response::Connect(_)
-            | Response::NoDialtone
-            | Response::Busy
-            | Response::NoAnswer
-            | Response::Voice
-            | Response::Fax
-            | Response::Blacklisted
-            | Response::Delayed(_)
-            | Response::Rejected
-            | Response::NoService => None,
+            Response::Connect(_) | Response::Failed(_) => None,
         }
     }
 
@@ -502,19 +494,11 @@ pub fn setup_commands(profile: &Profile, choices: &Choices, wait: Duration) -> V
 pub(super) fn accepted(response: &Response) -> Option<bool> {
     match response {
         Response::Ok => Some(true),
-        Response::Error | Response::NoService => Some(false),
+        Response::Error | Response::Failed(CallFailure::NoService) => Some(false),
         Response::Connect(_)
         | Response::Ring
         | Response::CallerId
-        | Response::NoCarrier
-        | Response::NoDialtone
-        | Response::Busy
-        | Response::NoAnswer
-        | Response::Voice
-        | Response::Fax
-        | Response::Blacklisted
-        | Response::Delayed(_)
-        | Response::Rejected
+        | Response::Failed(_)
         | Response::Ringing
         | Response::Report(_)
         | Response::Echo

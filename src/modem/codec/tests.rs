@@ -30,22 +30,22 @@ fn every_result_in_words_is_told_apart_in_any_case() {
         ("OK", Response::Ok),
         ("RING", Response::Ring),
         ("+CRING: ASYNC", Response::Ring),
-        ("NO CARRIER", Response::NoCarrier),
+        ("NO CARRIER", Response::Failed(CallFailure::NoCarrier)),
         ("ERROR", Response::Error),
         ("+CME ERROR: 10", Response::Error),
         ("+CME ERROR: SIM not inserted", Response::Error),
-        ("NO DIALTONE", Response::NoDialtone),
-        ("NO DIAL TONE", Response::NoDialtone),
-        ("NO PROMPTTONE", Response::NoDialtone),
+        ("NO DIALTONE", Response::Failed(CallFailure::NoDialtone)),
+        ("NO DIAL TONE", Response::Failed(CallFailure::NoDialtone)),
+        ("NO PROMPTTONE", Response::Failed(CallFailure::NoDialtone)),
         ("NO MSN/EAZ", Response::Error),
-        ("BUSY", Response::Busy),
-        ("NO ANSWER", Response::NoAnswer),
-        ("VOICE", Response::Voice),
-        ("FAX", Response::Fax),
-        ("BLACKLISTED", Response::Blacklisted),
-        ("BLACKLISTED 02:00:00", Response::Blacklisted),
-        ("DELAYED", Response::Delayed(None)),
-        ("DELAYED 01:01:30", Response::Delayed(Some(Duration::from_secs(3_690)))),
+        ("BUSY", Response::Failed(CallFailure::Busy)),
+        ("NO ANSWER", Response::Failed(CallFailure::NoAnswer)),
+        ("VOICE", Response::Failed(CallFailure::Voice)),
+        ("FAX", Response::Failed(CallFailure::Fax)),
+        ("BLACKLISTED", Response::Failed(CallFailure::Blacklisted)),
+        ("BLACKLISTED 02:00:00", Response::Failed(CallFailure::Blacklisted)),
+        ("DELAYED", Response::Failed(CallFailure::Delayed(None))),
+        ("DELAYED 01:01:30", Response::Failed(CallFailure::Delayed(Some(Duration::from_secs(3_690))))),
         ("DELAYED soon", Response::Text),
         ("RINGING", Response::Ringing),
         ("RRING", Response::Ringing),
@@ -58,8 +58,8 @@ fn every_result_in_words_is_told_apart_in_any_case() {
         ("+ILRR: 57600", Response::Report(Report::Port(57_600))),
         ("+CR: REL ASYNC", Response::Report(Report::Protocol(Some("RLP".into())))),
         ("+CR: ASYNC", Response::Report(Report::Protocol(None))),
-        ("CALL REJECTED", Response::Rejected),
-        ("NO SERVICE", Response::NoService),
+        ("CALL REJECTED", Response::Failed(CallFailure::Rejected)),
+        ("NO SERVICE", Response::Failed(CallFailure::NoService)),
         ("PROTOCOL: LAP-M", Response::Report(Report::Protocol(Some("LAPM".into())))),
         ("PROTOCOL: ERROR-CONTROL/LAP-M", Response::Report(Report::Protocol(Some("LAPM".into())))),
         ("PROTOCOL: NONE", Response::Report(Report::Protocol(None))),
@@ -97,12 +97,12 @@ fn a_makers_own_numbers_are_read_by_his_list() {
     let Some(Response::Connect(info)) = heard(b"13\r") else { panic!("13 is CONNECT") };
     assert_eq!(info.text, "13 (CONNECT 9600/ARQ)");
     assert_eq!((info.rate, info.protocol.as_deref()), (Some(9_600), Some("ARQ")));
-    assert_eq!(heard(b"34\r"), Some(Response::Fax));
+    assert_eq!(heard(b"34\r"), Some(Response::Failed(CallFailure::Fax)));
     let Some(Response::Connect(info)) = heard(b"13LC\r") else { panic!("13LC is CONNECT") };
     assert_eq!((info.protocol.as_deref(), info.compression.as_deref()), (Some("LAPM"), Some("COMPRESSED")));
-    assert_eq!(heard(b"7\r"), Some(Response::Busy), "the common ones stay");
+    assert_eq!(heard(b"7\r"), Some(Response::Failed(CallFailure::Busy)), "the common ones stay");
     assert_eq!(heard(b"99\r"), Some(Response::Text), "and others are none of his");
-    assert_eq!(heard(b"Pas de tonalite\r\n"), Some(Response::NoDialtone));
+    assert_eq!(heard(b"Pas de tonalite\r\n"), Some(Response::Failed(CallFailure::NoDialtone)));
     let Some(Response::Connect(info)) = heard(b"CONNECT FAST\r\n") else { panic!("it is CONNECT") };
     assert_eq!((info.text.as_str(), info.modulation.as_deref()), ("CONNECT FAST", Some("PEP")));
 }
@@ -115,14 +115,14 @@ fn a_result_glued_to_other_text_is_found_at_the_lines_end() {
             .and_then(|heard| heard.glued())
     };
     for (line, result) in [
-        ("ATDT5551212BUSY", Response::Busy),
-        ("RINGNO CARRIER", Response::NoCarrier),
-        ("RINGBUSY", Response::Busy),
+        ("ATDT5551212BUSY", Response::Failed(CallFailure::Busy)),
+        ("RINGNO CARRIER", Response::Failed(CallFailure::NoCarrier)),
+        ("RINGBUSY", Response::Failed(CallFailure::Busy)),
         ("ATE0OK", Response::Ok),
-        ("~{NO DIALTONE", Response::NoDialtone),
+        ("~{NO DIALTONE", Response::Failed(CallFailure::NoDialtone)),
         ("ATX4ERROR", Response::Error),
         ("ERROR unknown command", Response::Error),
-        ("\u{fffd}VOICE", Response::Voice),
+        ("\u{fffd}VOICE", Response::Failed(CallFailure::Voice)),
     ] {
         assert_eq!(glued(line), Some(result), "{line}");
     }
@@ -144,8 +144,8 @@ fn the_kind_of_a_call_and_a_callers_name_are_no_results() {
 #[test]
 fn gsm_errors_say_whether_there_is_a_network() {
     for (line, response, words) in [
-        ("+CME ERROR: 30", Response::NoService, Some("no network service")),
-        ("+CME ERROR: no network service", Response::NoService, None),
+        ("+CME ERROR: 30", Response::Failed(CallFailure::NoService), Some("no network service")),
+        ("+CME ERROR: no network service", Response::Failed(CallFailure::NoService), None),
         ("+CME ERROR: 11", Response::Error, Some("SIM PIN required")),
         ("+CME ERROR: 999", Response::Error, None),
     ] {
@@ -157,11 +157,13 @@ fn gsm_errors_say_whether_there_is_a_network() {
 #[test]
 fn numbers_are_results_only_alone_on_a_line_that_cr_ends() {
     let numeric = |line: &[u8]| hear_all(&mut Reader::default(), line).pop().map(|h| (h.numeric, h.response));
-    let results = [Response::Ok, Response::Ring, Response::NoCarrier, Response::Error].into_iter().chain([
-        Response::NoDialtone,
-        Response::Busy,
-        Response::NoAnswer,
-    ]);
+    let results = [Response::Ok, Response::Ring, Response::Failed(CallFailure::NoCarrier), Response::Error]
+        .into_iter()
+        .chain([
+            Response::Failed(CallFailure::NoDialtone),
+            Response::Failed(CallFailure::Busy),
+            Response::Failed(CallFailure::NoAnswer),
+        ]);
     for (code, response) in [0, 2, 3, 4, 6, 7, 8].into_iter().zip(results) {
         assert_eq!(numeric(format!("{code}\r").as_bytes()), Some((true, response)));
     }
@@ -185,7 +187,7 @@ fn a_number_right_behind_the_echo_of_what_was_asked_is_a_result() {
         reader.hear(format!("{line}\r").as_bytes()).1.map(|heard| (heard.numeric, heard.response))
     };
     assert_eq!(heard("ATE0", "ATE00"), Some((true, Response::Ok)));
-    assert_eq!(heard("ATDT5551212", "ATDT55512127"), Some((true, Response::Busy)));
+    assert_eq!(heard("ATDT5551212", "ATDT55512127"), Some((true, Response::Failed(CallFailure::Busy))));
     assert_eq!(heard("AT", "AT4"), Some((true, Response::Error)));
     assert_eq!(heard("ATE0", "ATE0"), Some((false, Response::Echo)));
     assert_eq!(heard("ATDT555", "ATDT5551212"), Some((false, Response::Echo)), "four digits are no result");

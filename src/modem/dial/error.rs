@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::modem::codec::Response;
+use crate::modem::codec::CallFailure;
 use crate::modem::ready::ReadyError;
 
 /// How dialling fails.
@@ -72,28 +72,19 @@ pub enum DialError {
     PortGone,
 }
 
-/// The result codes that end a call before it began.
-pub(super) fn call_failure(response: &Response, reply: &str) -> Option<DialError> {
-    match response {
-        Response::NoCarrier => Some(DialError::NoCarrier),
-        Response::NoDialtone => Some(DialError::NoDialtone),
-        Response::Busy => Some(DialError::Busy),
-        Response::NoAnswer => Some(DialError::NoAnswer),
-        Response::Voice => Some(DialError::Voice),
-        Response::Fax => Some(DialError::Fax),
-        Response::Blacklisted => Some(DialError::Blacklisted),
-        Response::Delayed(remaining) => Some(DialError::Delayed { remaining: *remaining }),
-        Response::Rejected => Some(DialError::Rejected { reply: reply.to_owned() }),
-        Response::NoService => Some(DialError::NoService { reply: reply.to_owned() }),
-        Response::Ok
-        | Response::Connect(_)
-        | Response::Ring
-        | Response::CallerId
-        | Response::Error
-        | Response::Ringing
-        | Response::Report(_)
-        | Response::Echo
-        | Response::Text => None,
+/// What a result code that ends a call says of the dial. `reply` is the modem's line.
+pub(super) fn call_failure(failure: CallFailure, reply: &str) -> DialError {
+    match failure {
+        CallFailure::NoCarrier => DialError::NoCarrier,
+        CallFailure::NoDialtone => DialError::NoDialtone,
+        CallFailure::Busy => DialError::Busy,
+        CallFailure::NoAnswer => DialError::NoAnswer,
+        CallFailure::Voice => DialError::Voice,
+        CallFailure::Fax => DialError::Fax,
+        CallFailure::Blacklisted => DialError::Blacklisted,
+        CallFailure::Delayed(remaining) => DialError::Delayed { remaining },
+        CallFailure::Rejected => DialError::Rejected { reply: reply.to_owned() },
+        CallFailure::NoService => DialError::NoService { reply: reply.to_owned() },
     }
 }
 

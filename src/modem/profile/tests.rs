@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::modem::ask::Said;
-use crate::modem::codec::{Reader, Response};
+use crate::modem::codec::{CallFailure, Reader, Response};
 use crate::modem::identity::suggest;
 use crate::modem::ready::{Need, setup_commands};
 
@@ -391,12 +391,12 @@ fn a_makers_numbers_do_not_pass_for_the_common_ones() {
         other => panic!("{name} {code}: {other:?}"),
     };
     assert_eq!(read("usr-courier", "11"), Some(Response::Ringing));
-    assert_eq!(read("usr-sportster", "12"), Some(Response::Voice));
+    assert_eq!(read("usr-sportster", "12"), Some(Response::Failed(CallFailure::Voice)));
     assert_eq!(rate("usr-courier", "24"), Some(7_200));
-    assert_eq!(read("rockwell", "24"), Some(Response::Delayed(None)));
-    assert_eq!(read("zoom", "32"), Some(Response::Blacklisted));
+    assert_eq!(read("rockwell", "24"), Some(Response::Failed(CallFailure::Delayed(None))));
+    assert_eq!(read("zoom", "32"), Some(Response::Failed(CallFailure::Blacklisted)));
     assert_eq!(rate("telebit", "13"), Some(14_400));
-    assert_eq!(read("telebit", "54"), Some(Response::NoDialtone));
+    assert_eq!(read("telebit", "54"), Some(Response::Failed(CallFailure::NoDialtone)));
     assert_eq!(read("zyxel", "9"), Some(Response::Ringing));
     assert_eq!(rate("multitech", "9"), Some(2_400));
     assert_eq!(rate("multitech", "28LC"), Some(28_800));
