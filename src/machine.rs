@@ -60,6 +60,29 @@ pub enum Output<E, O> {
     Done(O),
 }
 
+/// What a machine inside another says that only its owner can answer.
+#[derive(Debug)]
+pub enum Inner<E, O> {
+    /// Its [`Output::Event`].
+    Event(E),
+    /// Its [`Output::Done`].
+    Done(O),
+}
+
+impl<E, O> Output<E, O> {
+    /// For a machine that holds another: what the inner one wants done is passed on to the driver as it
+    /// is, and what it tells is for its owner.
+    pub fn passed_on<F, P>(self) -> Result<Output<F, P>, Inner<E, O>> {
+        match self {
+            Self::Transmit(transmit) => Ok(Output::Transmit(transmit)),
+            Self::Control(control) => Ok(Output::Control(control)),
+            Self::Wait(until) => Ok(Output::Wait(until)),
+            Self::Event(event) => Err(Inner::Event(event)),
+            Self::Done(outcome) => Err(Inner::Done(outcome)),
+        }
+    }
+}
+
 /// Bytes to send, and whether a transcript may show them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Transmit {

@@ -24,7 +24,7 @@ use super::profile::{Profile, RINGS_PLACE};
 use super::ready::{
     COMMAND_GAP, Command, Need, READY_MAX, Ready, ReadyError, ReadyEvent, SetUp, setup_commands,
 };
-use crate::machine::{Machine, Output, Transmit};
+use crate::machine::{Inner, Machine, Output, Transmit};
 
 /// Waits for one call and answers it.
 #[derive(Debug)]
@@ -446,27 +446,24 @@ impl Machine for Answer {
                 return output;
             }
             match &mut self.state {
-                State::Readying(ready) => match ready.poll_output(now) {
-                    Output::Transmit(transmit) => return Output::Transmit(transmit),
-                    Output::Control(control) => return Output::Control(control),
-                    Output::Wait(until) => return Output::Wait(until),
-                    Output::Event(event) => self.tell(AnswerEvent::Ready(event)),
-                    Output::Done(Ok(awake)) => {
+                State::Readying(ready) => match ready.poll_output(now).passed_on() {
+                    Ok(output) => return output,
+                    Err(Inner::Event(event)) => self.tell(AnswerEvent::Ready(event)),
+                    Err(Inner::Done(Ok(awake))) => {
                         self.carrier.expect(awake);
                         self.wait(now);
                         self.outputs.push_back(Output::Event(AnswerEvent::Waiting));
                     }
-                    Output::Done(Err(ReadyError::PortGone)) => self.end(Err(AnswerError::PortGone)),
-                    Output::Done(Err(error)) => self.end(Err(error.into())),
+                    Err(Inner::Done(Err(ReadyError::PortGone))) => self.end(Err(AnswerError::PortGone)),
+                    Err(Inner::Done(Err(error))) => self.end(Err(error.into())),
                 },
-                State::Freeing { hangup, then } => match hangup.poll_output(now) {
-                    Output::Transmit(transmit) => return Output::Transmit(transmit),
-                    Output::Control(control) => return Output::Control(control),
-                    Output::Wait(until) => return Output::Wait(until),
-                    Output::Event(
+                State::Freeing { hangup, then } => match hangup.poll_output(now).passed_on() {
+                    Ok(output) => return output,
+                    // DTR, escaping, NO CARRIER: steps of hanging up, of interest to nobody here.
+                    Err(Inner::Event(
                         HangUpEvent::DroppingDtr | HangUpEvent::Escaping(_) | HangUpEvent::NoCarrier,
-                    ) => {}
-                    Output::Done(outcome) => {
+                    )) => {}
+                    Err(Inner::Done(outcome)) => {
                         let then = then.take();
                         self.freed(now, then, outcome.map(|_| ()));
                     }

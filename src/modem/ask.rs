@@ -16,7 +16,7 @@ use super::profile::Profile;
 use super::ready::{
     Awake, COMMAND_GAP, Command, Need, Ready, ReadyError, ReadyEvent, SetUp, accepted, setup_commands,
 };
-use crate::machine::{Machine, Output, Transmit};
+use crate::machine::{Inner, Machine, Output, Transmit};
 
 /// Asks one question after the other.
 #[derive(Debug)]
@@ -205,16 +205,14 @@ impl Machine for Ask {
                 return output;
             }
             match &mut self.state {
-                State::Readying(ready) => match ready.poll_output(now) {
-                    Output::Transmit(transmit) => return Output::Transmit(transmit),
-                    Output::Control(control) => return Output::Control(control),
-                    Output::Wait(until) => return Output::Wait(until),
-                    Output::Event(event) => return Output::Event(event),
-                    Output::Done(Ok(awake)) => {
+                State::Readying(ready) => match ready.poll_output(now).passed_on() {
+                    Ok(output) => return output,
+                    Err(Inner::Event(event)) => return Output::Event(event),
+                    Err(Inner::Done(Ok(awake))) => {
                         (self.numeric, self.awake) = (awake.numeric, Some(awake));
                         self.gap(now);
                     }
-                    Output::Done(Err(error)) => self.end(Err(error)),
+                    Err(Inner::Done(Err(error))) => self.end(Err(error)),
                 },
                 State::Gap { until } | State::Asking { until } => return Output::Wait(Some(*until)),
                 State::Ended => return Output::Wait(None),

@@ -23,7 +23,7 @@ use super::hangup::{HANG_UP_MAX, HangUp, HangUpError, HangUpEvent};
 use super::number::{BadNumber, DialRules, dial_string, dial_strings};
 use super::profile::Profile;
 use super::ready::{Command, Need, READY_MAX, Ready, ReadyEvent, S7_MAX, SetUp, WAKE_WAIT, setup_commands};
-use crate::machine::{Machine, Output, Transmit};
+use crate::machine::{Inner, Machine, Output, Transmit};
 
 /// Dials one number once.
 #[derive(Debug)]
@@ -326,26 +326,23 @@ impl Machine for Dial {
                 return output;
             }
             match &mut self.state {
-                State::Readying(ready) => match ready.poll_output(now) {
-                    Output::Transmit(transmit) => return Output::Transmit(transmit),
-                    Output::Control(control) => return Output::Control(control),
-                    Output::Wait(until) => return Output::Wait(until),
-                    Output::Event(event) => self.tell(DialEvent::Ready(event)),
-                    Output::Done(Ok(awake)) => {
+                State::Readying(ready) => match ready.poll_output(now).passed_on() {
+                    Ok(output) => return output,
+                    Err(Inner::Event(event)) => self.tell(DialEvent::Ready(event)),
+                    Err(Inner::Done(Ok(awake))) => {
                         self.called = awake.rang;
                         self.carrier.expect(awake);
                         self.dial(now);
                     }
-                    Output::Done(Err(error)) => self.end(Err(error.into())),
+                    Err(Inner::Done(Err(error))) => self.end(Err(error.into())),
                 },
-                State::Freeing { hangup, then } => match hangup.poll_output(now) {
-                    Output::Transmit(transmit) => return Output::Transmit(transmit),
-                    Output::Control(control) => return Output::Control(control),
-                    Output::Wait(until) => return Output::Wait(until),
-                    Output::Event(
+                State::Freeing { hangup, then } => match hangup.poll_output(now).passed_on() {
+                    Ok(output) => return output,
+                    // DTR, escaping, NO CARRIER: steps of hanging up, of interest to nobody here.
+                    Err(Inner::Event(
                         HangUpEvent::DroppingDtr | HangUpEvent::Escaping(_) | HangUpEvent::NoCarrier,
-                    ) => {}
-                    Output::Done(outcome) => {
+                    )) => {}
+                    Err(Inner::Done(outcome)) => {
                         let then = then.take();
                         self.freed(then, outcome.map(|_| ()));
                     }

@@ -18,7 +18,7 @@ use super::codec::{CallFailure, Heard, Reader, Response, error_words};
 use super::commands::share_out;
 use super::hangup::{HANG_UP_MAX, HangUp, HangUpEvent, QUIET};
 use super::profile::{Choices, Profile, Setting, WAIT_MS_MAX, WAIT_PLACE};
-use crate::machine::{Control, Machine, Output, Transmit};
+use crate::machine::{Control, Inner, Machine, Output, Transmit};
 
 /// Makes a modem ready for a command.
 #[derive(Debug)]
@@ -454,15 +454,14 @@ impl Machine for Ready {
             let State::Freeing(hangup) = &mut self.state else {
                 return Output::Wait(self.until());
             };
-            match hangup.poll_output(now) {
-                Output::Transmit(transmit) => return Output::Transmit(transmit),
-                Output::Control(control) => return Output::Control(control),
-                Output::Wait(until) => return Output::Wait(until),
-                Output::Event(
+            match hangup.poll_output(now).passed_on() {
+                Ok(output) => return output,
+                // DTR, escaping, NO CARRIER: steps of hanging up, of interest to nobody here.
+                Err(Inner::Event(
                     HangUpEvent::DroppingDtr | HangUpEvent::Escaping(_) | HangUpEvent::NoCarrier,
-                ) => {}
-                Output::Done(Ok(_)) => self.wake(now, 1),
-                Output::Done(Err(_)) => self.unwoken(now),
+                )) => {}
+                Err(Inner::Done(Ok(_))) => self.wake(now, 1),
+                Err(Inner::Done(Err(_))) => self.unwoken(now),
             }
         }
     }
