@@ -124,6 +124,20 @@ fn of_several_numbers_one_that_is_barred_is_passed_over() {
 }
 
 #[test]
+fn a_number_that_is_passed_over_is_told_with_its_reason() {
+    let (sim, _path, _dir) = host("voice,busy", &[]);
+    let home = Home::with_line(
+        &format!("kind = \"serial\"\ndevice = {:?}\n", sim.device.display().to_string()),
+        "phone = [\"555 1212\", \"555 3434\"]\nuser = \"mary\"\npassword = { env = \"TEST_PASSWORD\" }\n",
+    );
+    assert_eq!(home.run(&["fetch"]).code, 75);
+    let ran = home.run(&["fetch"]);
+    assert_eq!(ran.code, 75);
+    let passed_over = ran.err.find("555 1212 is not dialled any more").expect("the first number is told");
+    assert!(passed_over < ran.err.find("dialling 555 3434").expect("the second is dialled"), "{}", ran.err);
+}
+
+#[test]
 fn a_number_that_a_list_has_in_many_ways_is_dialled_once_in_a_pass() {
     let (sim, path, _dir) = host("no-answer", &[]);
     let home = Home::new(&sim.device, "mary", &path, "");

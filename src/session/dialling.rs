@@ -39,13 +39,13 @@ pub(super) async fn dial(
         let asked = turn.ask();
         turn.take_note().into_iter().for_each(|note| watch(Progress::Note(note)));
         if let Err(failure) = asked {
-            // What was dialled in this pass says more than what was not.
-            if report.dials == 0 {
-                last = Some(failure);
-            } else {
-                watch(Progress::Note(failure.message));
-            }
+            // What was dialled in this pass says more than what was not, which is noted.
+            let noted = if report.dials == 0 { last.replace(failure) } else { Some(failure) };
+            noted.into_iter().for_each(|held| watch(Progress::Note(held.message)));
             continue;
+        }
+        if report.dials == 0 {
+            last.take().into_iter().for_each(|held: Failure| watch(Progress::Note(held.message)));
         }
         watch(Progress::Stage(Stage::Dialling, number.clone()));
         let set_up = set_up(link, &line.modem_use);
