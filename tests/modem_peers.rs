@@ -84,6 +84,28 @@ fn called() -> Event {
 }
 
 #[test]
+fn iaxmodem_is_probed_set_up_and_hung_up_without_a_call() {
+    let exchange = Exchange::open(Answer::Busy);
+    let Some(modem) = IaxModem::start(&exchange) else { return };
+    let (home, device) = (modem.home(), modem.device.display().to_string());
+    let probe = home.run(&["--json", "modem", "probe", &device]);
+    assert_eq!(probe.code, 0, "{}", probe.err);
+    assert_eq!(
+        probe.json("said")[0],
+        serde_json::json!({ "command": "ATI0", "lines": ["spandsp"], "ok": true })
+    );
+    let info = home.run(&["modem", "info", &device]);
+    assert_eq!(info.code, 0, "{}", info.err);
+    assert!(info.out.contains("www.soft-switch.org"), "{}", info.out);
+    // It knows V.250's settings, and no carrier's rate in CONNECT.
+    let refused = info.err.lines().find(|line| line.contains("the modem passes over")).unwrap_or_default();
+    assert!(!refused.contains("AT&C1") && !refused.contains("ATS7"), "{}", info.err);
+    let hung_up = home.run(&["modem", "hangup", &device]);
+    assert_eq!(hung_up.code, 0, "{}", hung_up.err);
+    assert_eq!(exchange.events(), [], "nobody was called");
+}
+
+#[test]
 fn a_call_that_iaxmodem_does_not_get_through_ends_as_it_says() {
     let cases = [
         (Answer::Busy, "busy"),
