@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::call::{CallReport, open};
 use super::dialling::{
-    dial, hang_up, hang_up_heeding, never_dialled, not_ready, set_up, statistics, tell_ready,
+    dial, end_call, hang_up, never_dialled, not_ready, set_up, tell_ready, told_afterwards,
 };
 use super::link::{LineEnd, Link};
 use super::transcript::Transcript;
@@ -94,7 +94,7 @@ pub async fn dial_and_hang_up(
         Err(failure) => return (Err(failure), report),
     };
     let numbers = [number.to_owned()];
-    let went = {
+    let mut went = {
         let going = async {
             dial(&numbers, Some(dials), line, &mut link, watch, &mut report).await?;
             let mut listening = Listen::new(listen);
@@ -109,16 +109,11 @@ pub async fn dial_and_hang_up(
             signal = interrupted() => Err(interrupted_by(signal, Stage::Dialling)),
         }
     };
-    if never_dialled(&went, &report) {
-        return (went, report);
-    }
-    watch(Progress::Stage(Stage::HangingUp, String::new()));
-    let in_call = link.end().is_none()
-        && (report.connect.is_some()
-            || matches!(&went, Err(failure) if failure.ending == Ending::Interrupted));
-    report.off_hook = hang_up_heeding(&mut interrupted, &mut link, &profile, in_call).await.err();
-    if report.off_hook.is_none() && report.connect.is_some() {
-        report.statistics = statistics(&mut link, &profile, went.is_err()).await;
+    if !never_dialled(&went, &report) {
+        watch(Progress::Stage(Stage::HangingUp, String::new()));
+        let up = report.connect.is_some();
+        report.off_hook = end_call(&mut interrupted, &mut link, &profile, up, &went).await.err();
+        told_afterwards(&mut interrupted, &mut link, &profile, &mut went, &mut report).await;
     }
     (report.bytes_down, report.bytes_up) = (link.bytes_down, link.bytes_up);
     (went, report)

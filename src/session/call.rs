@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 
 use super::calling::{at_the_end, reach};
-use super::dialling::{hang_up_heeding, never_dialled, reason, statistics};
+use super::dialling::{end_call, never_dialled, told_afterwards};
 pub(super) use super::link::wall_now as now;
 use super::link::{LineEnd, Link};
 use super::transcript::Transcript;
@@ -170,29 +170,12 @@ pub async fn call<T>(
     let idle = never_dialled(&went, &report);
     if let Some(profile) = line.modem.as_ref().filter(|_| !idle) {
         watch(Progress::Stage(Stage::HangingUp, String::new()));
-        // A dial that failed or was broken off half-way may have connected all the same.
-        let in_call = link.end().is_none()
-            && (carrier_since.is_some()
-                || matches!(&went, Err(failure) if failure.ending == Ending::Interrupted));
         let carrier_until = link.ended_at();
         let profile = at_the_end(plan, profile);
-        let hung_up = hang_up_heeding(&mut interrupted, &mut link, &profile, in_call).await;
+        let up = carrier_since.is_some();
+        report.off_hook = end_call(&mut interrupted, &mut link, &profile, up, &went).await.err();
         report.call_time += between(carrier_since, carrier_until.unwrap_or_else(now));
-        report.off_hook = hung_up.err();
-        // Whoever wants to stop does not wait for them.
-        let stops = matches!(&went, Err(failure) if failure.ending == Ending::Interrupted);
-        if report.off_hook.is_none() && report.connect.is_some() && !stops {
-            let was_lost = matches!(&went, Err(failure) if failure.ending == Ending::CarrierLost);
-            report.statistics = tokio::select! {
-                said = statistics(&mut link, &profile, was_lost) => said,
-                _ = interrupted() => Vec::new(),
-            };
-            if let (true, Err(failure)) = (was_lost, &mut went)
-                && let Some(reason) = reason(&profile, &report.statistics)
-            {
-                failure.message = format!("{} (the modem adds: {reason})", failure.message);
-            }
-        }
+        told_afterwards(&mut interrupted, &mut link, &profile, &mut went, &mut report).await;
     } else {
         report.call_time += between(carrier_since, now());
     }

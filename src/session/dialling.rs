@@ -209,17 +209,49 @@ pub(super) fn never_dialled<T>(went: &Result<T, Failure>, report: &CallReport) -
         }
 }
 
-/// The same, until a signal comes: then the modem may still be off-hook.
-pub(super) async fn hang_up_heeding(
+/// Ends what was begun with the modem, unless the user does not want to wait for that either. `up`: there
+/// was a carrier.
+pub(super) async fn end_call<T>(
     interrupted: &mut impl AsyncFnMut() -> &'static str,
     link: &mut Link,
     profile: &Profile,
-    was_connected: bool,
+    up: bool,
+    went: &Result<T, Failure>,
 ) -> Result<(), String> {
+    // A dial that was broken off half-way may have connected all the same.
+    let in_call = link.end().is_none() && (up || ended_as(went, Ending::Interrupted));
     tokio::select! {
-        hung_up = hang_up(link, profile, was_connected) => hung_up,
+        hung_up = hang_up(link, profile, in_call) => hung_up,
         signal = interrupted() => Err(format!("{signal} came while hanging up")),
     }
+}
+
+/// What the modem tells of a call that is over, where there was one and the modem is on-hook. Whoever
+/// wants to stop does not wait for it.
+pub(super) async fn told_afterwards<T>(
+    interrupted: &mut impl AsyncFnMut() -> &'static str,
+    link: &mut Link,
+    profile: &Profile,
+    went: &mut Result<T, Failure>,
+    report: &mut CallReport,
+) {
+    if report.off_hook.is_some() || report.connect.is_none() || ended_as(went, Ending::Interrupted) {
+        return;
+    }
+    let was_lost = ended_as(went, Ending::CarrierLost);
+    report.statistics = tokio::select! {
+        said = statistics(link, profile, was_lost) => said,
+        _ = interrupted() => Vec::new(),
+    };
+    if let (true, Err(failure)) = (was_lost, went)
+        && let Some(reason) = reason(profile, &report.statistics)
+    {
+        failure.message = format!("{} (the modem adds: {reason})", failure.message);
+    }
+}
+
+fn ended_as<T>(went: &Result<T, Failure>, ending: Ending) -> bool {
+    matches!(went, Err(failure) if failure.ending == ending)
 }
 
 /// The command lines that dialling `number` sends, in their order, each with the longest wait for its
@@ -272,7 +304,7 @@ async fn cause(link: &mut Link, profile: &Profile, error: &DialError) -> Option<
 
 /// What the modem says about the call that is over (`ATI6`, `AT&V1`), where its profile asks, and why
 /// it ended (`AT+CEER`) if nobody here wanted that.
-pub(super) async fn statistics(link: &mut Link, profile: &Profile, was_lost: bool) -> Vec<Said> {
+async fn statistics(link: &mut Link, profile: &Profile, was_lost: bool) -> Vec<Said> {
     let cause = if was_lost { &profile.cause[..] } else { &[] };
     let questions: Vec<String> = profile.statistics.iter().chain(cause).cloned().collect();
     let said = ask(link, profile, &questions).await;
@@ -280,7 +312,7 @@ pub(super) async fn statistics(link: &mut Link, profile: &Profile, was_lost: boo
 }
 
 /// The lines of a modem's statistics that say why a call ended.
-pub(super) fn reason(profile: &Profile, statistics: &[Said]) -> Option<String> {
+fn reason(profile: &Profile, statistics: &[Said]) -> Option<String> {
     let is_cause = |said: &Said| profile.cause.iter().any(|cause| said.command == format!("AT{cause}"));
     let says_why = |line: &&String| line.to_ascii_lowercase().contains("reason");
     let lines = statistics
