@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::modem::{DialRules, FlowChoice, Location, Profile, ProfileError};
+use crate::modem::{DialRules, Location, Profile, ProfileError};
 
 mod account;
 mod calling;
@@ -21,6 +21,9 @@ mod password;
 use account::{AccountToml, check_account};
 pub use calling::Calling;
 pub use dialling::Redial;
+pub use line::{
+    ExecCommand, LineKind, PortConfig, Remote, RemotePort, SPEED_DEFAULT, SerialPort, TelnetHost,
+};
 use line::{LineToml, check_line};
 pub use modems::{ModemFolders, ModemUse};
 pub use password::PasswordSource;
@@ -56,25 +59,6 @@ impl LineConfig {
     pub fn new(kind: LineKind, modem: Option<Profile>) -> Self {
         Self { kind, modem, modem_use: ModemUse::default(), rules: DialRules::default(), lock_dir: None }
     }
-}
-
-/// The kinds of pipe.
-#[derive(Debug, Clone)]
-pub enum LineKind {
-    /// A serial port, or a PTY that stands for one.
-    Serial {
-        /// The device, as `/dev/ttyUSB0`.
-        device: PathBuf,
-        /// Bits a second between computer and modem.
-        speed: u32,
-        /// Flow control.
-        flow: FlowChoice,
-    },
-    /// Any command on a terminal of its own: `ssh -tt host`, a shell.
-    Exec {
-        /// Program and arguments.
-        command: Vec<String>,
-    },
 }
 
 /// One `[account.NAME]`: a mailbox and how to get at it.
@@ -293,9 +277,6 @@ const PARSER_WORDS: [(&str, &str); 6] = [
     ("expected a sequence", "expected a list: [\"program\", \"argument\"]"),
     ("expected a boolean", "expected true or false"),
 ];
-
-/// Bits a second when the line does not say: what every modem since V.34 takes.
-pub const SPEED_DEFAULT: u32 = 57_600;
 
 #[cfg(test)]
 mod tests {

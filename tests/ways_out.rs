@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mailcall::config::{AccountConfig, Config, LineConfig, LineKind, TransferChoice};
+use mailcall::config::{AccountConfig, Config, LineConfig, LineKind, PortConfig, SerialPort, TransferChoice};
 use mailcall::modem::{FlowChoice, Profile};
 use mailcall::secret::Secret;
 use mailcall::session::call::{CallPlan, call};
@@ -27,7 +27,8 @@ fn simulator(home: &std::path::Path) -> Sim {
 }
 
 fn plan(sim: &Sim) -> CallPlan {
-    let kind = LineKind::Serial { device: sim.device().to_owned(), speed: 57_600, flow: FlowChoice::None };
+    let settings = PortConfig { flow: FlowChoice::None, ..PortConfig::default() };
+    let kind = LineKind::Serial(SerialPort { device: sim.device().to_owned(), settings });
     let line = LineConfig::new(kind, Profile::builtin("generic"));
     let account = AccountConfig {
         lines: vec!["sim".into()],

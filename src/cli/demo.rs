@@ -7,8 +7,10 @@ use std::time::Duration;
 use super::sim::{PATH_DEFAULT, SAMPLE, Scratch, cannot};
 use super::{Global, fetch, list};
 use crate::access::Location;
-use crate::config::{AccountConfig, Calling, Config, Deliver, LineConfig, LineKind, TransferChoice};
-use crate::modem::{FlowChoice, Profile};
+use crate::config::{
+    AccountConfig, Calling, Config, Deliver, LineConfig, LineKind, PortConfig, SerialPort, TransferChoice,
+};
+use crate::modem::Profile;
 use crate::secret::Secret;
 use crate::session::{Ending, Failure, Stage};
 use crate::sim::dce::DceOptions;
@@ -132,7 +134,8 @@ fn new_folder(wanted: Option<&Path>) -> Result<PathBuf, Failure> {
 }
 
 fn configuration(device: &Path, into: &Path) -> (Config, AccountConfig) {
-    let kind = LineKind::Serial { device: device.to_owned(), speed: PORT_SPEED, flow: FlowChoice::RtsCts };
+    let settings = PortConfig { speed: PORT_SPEED, ..PortConfig::default() };
+    let kind = LineKind::Serial(SerialPort { device: device.to_owned(), settings });
     let line = LineConfig::new(kind, Profile::builtin("generic"));
     let account = AccountConfig {
         lines: vec!["demo".to_owned()],

@@ -93,12 +93,18 @@ fn line_told(line: &LineConfig) -> String {
         None => "no modem, nothing is dialled".to_owned(),
     };
     match &line.kind {
-        LineKind::Serial { device, speed, .. } => {
-            format!("port {} at {speed} bit/s, {modem}", device.display())
+        LineKind::Serial(port) => {
+            format!("port {} at {} bit/s, {modem}", port.device.display(), port.settings.speed)
         }
+        LineKind::Rfc2217(port) => {
+            format!("the port behind {} at {} bit/s, {modem}", port.remote.address, port.settings.speed)
+        }
+        LineKind::Tcp(remote) => format!("TCP to {}, {modem}", remote.address),
+        LineKind::Telnet(host) => format!("TELNET to {}, {modem}", host.remote.address),
+        LineKind::File => "a path on this machine; nothing is called".to_owned(),
         // Its arguments may hold what is nobody's business.
-        LineKind::Exec { command } => {
-            format!("the command {}, {modem}", command.first().map_or("", String::as_str))
+        LineKind::Exec(exec) => {
+            format!("the command {}, {modem}", exec.command.first().map_or("", String::as_str))
         }
     }
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::{Global, config_failure};
-use crate::config::{Config, ConfigError, LineConfig, LineKind, ModemFolders, SPEED_DEFAULT};
-use crate::modem::{FlowChoice, Profile};
+use crate::config::{Config, ConfigError, LineConfig, LineKind, ModemFolders, RemotePort, SerialPort};
+use crate::modem::Profile;
 use crate::session::{Ending, Failure, Stage};
 
 mod list;
@@ -109,8 +109,10 @@ fn choose(global: &Global, wanted: Option<&str>, how: &How) -> Result<Chosen, Fa
         }
         None => only_one(&config)?,
     };
-    if let (Some(given), LineKind::Serial { speed, .. }) = (how.speed, &mut chosen.line.kind) {
-        *speed = given;
+    match (how.speed, &mut chosen.line.kind) {
+        (Some(given), LineKind::Serial(SerialPort { settings, .. }))
+        | (Some(given), LineKind::Rfc2217(RemotePort { settings, .. })) => settings.speed = given,
+        (_, _) => {}
     }
     if let Some(name) = &how.profile {
         if let Some(message) = folders(global).unknown(name) {
@@ -130,17 +132,19 @@ fn by_port(config: &Config, port: &Path) -> Chosen {
         real(device) == real(port)
     };
     let described = config.lines.iter().find(|(_, line)| match &line.kind {
-        LineKind::Serial { device, .. } => line.modem.is_some() && same(device),
-        LineKind::Exec { .. } => false,
+        LineKind::Serial(port) => line.modem.is_some() && same(&port.device),
+        LineKind::Exec(_)
+        | LineKind::Tcp(_)
+        | LineKind::Telnet(_)
+        | LineKind::Rfc2217(_)
+        | LineKind::File => false,
     });
     let line = described.map_or_else(|| plain_port(port), |(_, line)| line.clone());
     Chosen { name: port.display().to_string(), line }
 }
 
 fn plain_port(port: &Path) -> LineConfig {
-    let kind =
-        LineKind::Serial { device: port.to_owned(), speed: SPEED_DEFAULT, flow: FlowChoice::default() };
-    LineConfig::new(kind, Profile::builtin("generic"))
+    LineConfig::new(LineKind::Serial(SerialPort::new(port)), Profile::builtin("generic"))
 }
 
 fn only_one(config: &Config) -> Result<Chosen, Failure> {

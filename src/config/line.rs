@@ -1,26 +1,31 @@
 //! `[line.NAME]`: the pipe, the modem on it, and how that is used.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{ConfigError, LineConfig, LineKind, ModemFolders, ModemUse, Place, SPEED_DEFAULT};
+use super::{ConfigError, LineConfig, ModemFolders, ModemUse, Place};
 use super::{dialling, expand_home};
 use crate::modem::commands::dials;
 use crate::modem::dial::DIAL_WAIT_LIMIT;
 use crate::modem::profile::Switch;
 use crate::modem::{Choices, FlowChoice, Location, Profile, SpeakerChoice};
 
+mod kind;
+use kind::check_kind;
+pub use kind::{
+    ExecCommand, LineKind, PortConfig, Remote, RemotePort, SPEED_DEFAULT, SerialPort, TelnetHost,
+};
+
 /// A line, as the file has it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LineToml {
     kind: Spanned<String>,
-    device: Option<String>,
+    device: Option<Spanned<String>>,
     speed: Option<Spanned<u32>>,
-    flow: Option<FlowChoice>,
+    flow: Option<Spanned<FlowChoice>>,
     modem: Option<Spanned<String>>,
     speaker: Option<Spanned<SpeakerChoice>>,
     error_correction: Option<Spanned<bool>>,
@@ -31,6 +36,7 @@ pub(super) struct LineToml {
     lock_dir: Option<Spanned<String>>,
     command: Option<Spanned<Vec<String>>>,
     address: Option<Spanned<String>>,
+    connect_wait: Option<Spanned<u64>>,
     prefix: Option<Spanned<String>>,
     pulse: Option<Spanned<bool>>,
     location: Option<Spanned<bool>>,
@@ -44,15 +50,8 @@ pub(super) fn check_line(
 ) -> Result<LineConfig, ConfigError> {
     let raw = line.get_ref();
     let kind = check_kind(raw, place)?;
-    if let Some(address) = &raw.address {
-        let message = "`address` belongs to lines over a network, and this version has none";
-        return Err(place.wrong(address.span(), message.to_owned()));
-    }
     let modem = check_modem(raw, &kind, modems, place)?;
     let modem_use = check_modem_use(raw, modem.as_ref(), place)?;
-    if let Some(given) = raw.lock_dir.as_ref().filter(|_| !matches!(kind, LineKind::Serial { .. })) {
-        return Err(place.wrong(given.span(), "`lock_dir` is for a serial port".to_owned()));
-    }
     if let Some(empty) = raw.lock_dir.as_ref().filter(|dir| dir.get_ref().is_empty()) {
         return Err(
             place.wrong(empty.span(), "`lock_dir` is empty; leave it out for the system's own".to_owned())
@@ -68,54 +67,6 @@ pub(super) fn check_line(
     Ok(LineConfig { kind, modem, modem_use, rules, lock_dir })
 }
 
-fn check_kind(raw: &LineToml, place: &Place<'_>) -> Result<LineKind, ConfigError> {
-    let refuse = |span: Range<usize>, message: &str| Err(place.wrong(span, message.to_owned()));
-    match raw.kind.get_ref().as_str() {
-        "serial" => {
-            if let Some(command) = &raw.command {
-                return refuse(command.span(), "a serial line has no `command`; it has a `device`");
-            }
-            let Some(device) = &raw.device else {
-                return refuse(
-                    raw.kind.span(),
-                    "a serial line needs its port: add device = \"/dev/ttyUSB0\" (or what yours is called)",
-                );
-            };
-            let speed = raw.speed.as_ref().map_or(SPEED_DEFAULT, |speed| *speed.get_ref());
-            if let Some(given) = raw.speed.as_ref().filter(|_| speed == 0) {
-                return refuse(given.span(), "speed is in bits a second: 9600, 57600, 115200");
-            }
-            Ok(LineKind::Serial { device: expand_home(device), speed, flow: raw.flow.unwrap_or_default() })
-        }
-        "exec" => {
-            let Some(command) = raw.command.as_ref().filter(|command| !command.get_ref().is_empty()) else {
-                return refuse(
-                    raw.kind.span(),
-                    "an exec line needs what to run: add command = [\"ssh\", \"-tt\", \"host\"]",
-                );
-            };
-            if raw.device.is_some() || raw.speed.is_some() || raw.flow.is_some() {
-                return refuse(
-                    raw.kind.span(),
-                    "an exec line has no `device`, `speed` or `flow`; it has a `command`",
-                );
-            }
-            Ok(LineKind::Exec { command: command.get_ref().clone() })
-        }
-        kind @ ("tcp" | "telnet" | "rfc2217" | "file") => {
-            let message = format!(
-                "this version has no lines of kind {kind:?}; it has \"serial\" and \"exec\" \
-                 (an exec line can run telnet, ssh or socat)"
-            );
-            Err(place.wrong(raw.kind.span(), message))
-        }
-        other => {
-            let message = format!("no line is of kind {other:?}; use \"serial\" or \"exec\"");
-            Err(place.wrong(raw.kind.span(), message))
-        }
-    }
-}
-
 fn check_modem(
     raw: &LineToml,
     kind: &LineKind,
@@ -123,9 +74,14 @@ fn check_modem(
     place: &Place<'_>,
 ) -> Result<Option<Profile>, ConfigError> {
     let name = match (&raw.modem, kind) {
+        (Some(name), LineKind::Telnet(_) | LineKind::File) if name.get_ref() != "none" => {
+            let message =
+                format!("a line of kind {:?} leads to no modem: leave `modem` out", raw.kind.get_ref());
+            return Err(place.wrong(name.span(), message));
+        }
         (Some(name), _) => name.get_ref().as_str(),
-        (None, LineKind::Serial { .. }) => "generic",
-        (None, LineKind::Exec { .. }) => "none",
+        (None, LineKind::Serial(_) | LineKind::Rfc2217(_)) => "generic",
+        (None, LineKind::Exec(_) | LineKind::Tcp(_) | LineKind::Telnet(_) | LineKind::File) => "none",
     };
     if name == "none" {
         return Ok(None);
@@ -151,7 +107,7 @@ fn check_modem_use(
     };
     Ok(ModemUse {
         choices: Choices {
-            flow: raw.flow.unwrap_or_default(),
+            flow: raw.flow.as_ref().map(|flow| *flow.get_ref()).unwrap_or_default(),
             speaker: raw.speaker.as_ref().map(|speaker| *speaker.get_ref()),
             error_correction: switch("error_correction", &raw.error_correction, &profile.error_correction)?,
             compression: switch("compression", &raw.compression, &profile.compression)?,
@@ -264,8 +220,8 @@ mod tests {
         for (keys, at, says) in [
             ("speed = 0", 4, "9600"),
             ("flow = \"dtr\"", 4, "rtscts"),
-            ("command = [\"sh\"]", 4, "has a `device`"),
-            ("address = \"host:1\"", 4, "over a network"),
+            ("command = [\"sh\"]", 4, "that is for \"exec\""),
+            ("address = \"host:1\"", 4, "\"tcp\" or \"telnet\" or \"rfc2217\""),
             ("dial_wait = 4", 4, "from 5 to 255"),
             ("dial_wait = 256", 4, "from 5 to 255"),
             ("init = [\"S10=50\", \"\"]", 4, "is empty"),
@@ -280,6 +236,9 @@ mod tests {
         }
         let exec = "[line.ssh]\nkind = \"exec\"\ncommand = [\"ssh\"]\nlock_dir = \"/tmp\"\n";
         let message = Config::parse(exec, Path::new("config.toml")).unwrap_err().to_string();
-        assert!(message.starts_with("config.toml:4: ") && message.contains("serial port"), "{message}");
+        assert!(
+            message.starts_with("config.toml:4: ") && message.contains("that is for \"serial\""),
+            "{message}"
+        );
     }
 }

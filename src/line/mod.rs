@@ -8,12 +8,17 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub mod address;
 pub mod exec;
+pub mod framing;
 pub mod holder;
 pub mod lock;
 pub mod ports;
 pub mod pty;
 pub mod serial;
+
+pub use address::Address;
+pub use framing::{DataBits, Framing, Parity, StopBits};
 
 /// A pipe to a modem, or to a host that is already connected.
 ///
@@ -55,6 +60,16 @@ pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {
     /// line has none. A rate that the port does not take is an error of the kind `InvalidInput`, and
     /// the port keeps the one it had.
     fn set_speed(&mut self, bits: u32) -> io::Result<bool>;
+
+    /// Whether bytes above 127 pass, both ways, as far as it is known by now.
+    fn eight_bit(&self) -> bool {
+        true
+    }
+
+    /// Tells the other end how large the screen here is; `Ok(false)` = this line cannot tell.
+    fn set_window(&mut self, _rows: u16, _cols: u16) -> io::Result<bool> {
+        Ok(false)
+    }
 
     /// What to call this line in messages: a device or a command.
     fn name(&self) -> String;

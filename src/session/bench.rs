@@ -3,11 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::call::{CallReport, open};
+use super::call::CallReport;
 use super::dialling::{
     dial, end_call, hang_up, never_dialled, not_ready, set_up, tell_ready, told_afterwards,
 };
 use super::link::{LineEnd, Link};
+use super::opening::open;
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::LineConfig;
@@ -39,7 +40,7 @@ pub async fn ask(
     watch: Watch<'_>,
     mut interrupted: impl AsyncFnMut() -> &'static str,
 ) -> Result<Found, Failure> {
-    let (mut link, profile) = open_modem(line, transcript, watch)?;
+    let (mut link, profile) = open_modem(line, transcript, watch).await?;
     let set_up = set_up(&link, &line.modem_use);
     let mut ask = if with_settings {
         Ask::of_set_up(&profile, &set_up, questions)
@@ -89,7 +90,7 @@ pub async fn dial_and_hang_up(
 ) -> (Result<(), Failure>, CallReport) {
     let Attempt { line, dials, number, listen } = attempt;
     let mut report = CallReport::default();
-    let (mut link, profile) = match open_modem(line, transcript, watch) {
+    let (mut link, profile) = match open_modem(line, transcript, watch).await {
         Ok(opened) => opened,
         Err(failure) => return (Err(failure), report),
     };
@@ -126,7 +127,7 @@ pub async fn hang_up_only(
     watch: Watch<'_>,
     mut interrupted: impl AsyncFnMut() -> &'static str,
 ) -> Result<(), Failure> {
-    let (mut link, profile) = open_modem(line, transcript, watch)?;
+    let (mut link, profile) = open_modem(line, transcript, watch).await?;
     watch(Progress::Stage(Stage::HangingUp, String::new()));
     let hung_up = tokio::select! {
         hung_up = hang_up(&mut link, &profile, true) => hung_up,
@@ -138,7 +139,7 @@ pub async fn hang_up_only(
     })
 }
 
-fn open_modem(
+async fn open_modem(
     line: &LineConfig,
     transcript: Transcript,
     watch: Watch<'_>,
@@ -147,7 +148,7 @@ fn open_modem(
         let message = "this line has no modem (modem = \"none\", or a profile without `dial`): there is nothing to speak to";
         return Err(Failure::new(Ending::Config, Stage::Preparing, message));
     };
-    let opened = open(line)?;
+    let opened = open(line).await?;
     for warning in opened.warnings() {
         watch(Progress::Note(warning.clone()));
     }

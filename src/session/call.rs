@@ -13,15 +13,13 @@ use super::calling::{at_the_end, reach};
 use super::dialling::{end_call, never_dialled, told_afterwards};
 pub(super) use super::link::wall_now as now;
 use super::link::{LineEnd, Link};
+use super::opening::open;
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
-use crate::config::{AccountConfig, Config, LineConfig, LineKind};
-use crate::line::Line;
-use crate::line::exec::{ExecError, ExecLine, ExecSettings};
-use crate::line::serial::{self, OpenError, SerialLine, SerialSettings};
+use crate::config::{AccountConfig, Config, LineConfig};
 use crate::login::{Credentials, Login, LoginError, LoginLimits, PromptLook};
 use crate::machine::Machine;
-use crate::modem::{ConnectInfo, FlowChoice, Said};
+use crate::modem::{ConnectInfo, Said};
 use crate::secret::Secret;
 use crate::shell::{HostFacts, Open, OpenOptions, REPLY_BYTES_MAX, Reply, Shell, ShellError};
 use crate::store::dials::Dials;
@@ -144,7 +142,7 @@ pub async fn call<T>(
     work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
 ) -> (Result<T, Failure>, CallReport) {
     let mut report = CallReport::default();
-    let (mut link, line) = match open_first_free(plan, transcript, watch) {
+    let (mut link, line) = match open_first_free(plan, transcript, watch).await {
         Ok(opened) => opened,
         Err(failure) => return (Err(failure), report),
     };
@@ -189,7 +187,7 @@ fn between(since: Option<Instant>, until: Instant) -> Duration {
 }
 
 /// Opens the first line that no other program has.
-fn open_first_free<'a>(
+async fn open_first_free<'a>(
     plan: &'a CallPlan,
     transcript: Transcript,
     watch: Watch<'_>,
@@ -197,7 +195,7 @@ fn open_first_free<'a>(
     let mut locked = None;
     for (name, config) in &plan.lines {
         watch(Progress::Stage(Stage::Opening, name.clone()));
-        match open(config) {
+        match open(config).await {
             Ok(line) => {
                 for warning in line.warnings() {
                     watch(Progress::Note(warning.clone()));
@@ -209,41 +207,6 @@ fn open_first_free<'a>(
         }
     }
     Err(locked.unwrap_or_else(|| Failure::new(Ending::Config, Stage::Opening, "the account names no line")))
-}
-
-pub(super) fn open(config: &LineConfig) -> Result<Box<dyn Line>, Failure> {
-    match &config.kind {
-        LineKind::Serial { device, speed, flow } => {
-            let flow = match flow {
-                FlowChoice::RtsCts => serial::Flow::RtsCts,
-                FlowChoice::XonXoff => serial::Flow::XonXoff,
-                FlowChoice::None => serial::Flow::None,
-            };
-            let lock_dir = config.lock_dir.clone();
-            let settings = SerialSettings { lock_dir, ..SerialSettings::new(device, *speed, flow) };
-            Ok(Box::new(SerialLine::open(settings).map_err(|error| open_failure(&error))?))
-        }
-        LineKind::Exec { command } => {
-            let spawned = ExecLine::spawn(&ExecSettings::new(command));
-            Ok(Box::new(
-                spawned
-                    .map_err(|error: ExecError| Failure::new(Ending::NoSuchPort, Stage::Opening, error))?,
-            ))
-        }
-    }
-}
-
-fn open_failure(error: &OpenError) -> Failure {
-    let ending = match error {
-        OpenError::Locked { .. } => Ending::PortLocked,
-        OpenError::NoPermission { .. } => Ending::NoPermission,
-        OpenError::Settings { .. } => Ending::Config,
-        OpenError::NoSuchDevice { .. }
-        | OpenError::NotSerial { .. }
-        | OpenError::NoHardware { .. }
-        | OpenError::Io { .. } => Ending::NoSuchPort,
-    };
-    Failure::new(ending, Stage::Opening, error)
 }
 
 #[allow(clippy::too_many_arguments)] // the parts of one call, each borrowed for its length only

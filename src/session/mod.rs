@@ -2,8 +2,8 @@
 //! hangs up on every way out.
 //!
 //! [`link`] drives one machine over one line; [`transcript`] shows the dialogue; [`call`] strings
-//! the machines together from dialling to a shell and back to a modem on-hook (`calling` is how a call
-//! comes about, [`dialling`] the part with the modem); [`fetch`] and [`list`] are what is done with the
+//! the machines together from dialling to a shell and back to a modem on-hook (`opening` is its start,
+//! `calling` how a call comes about, [`dialling`] the part with the modem); [`fetch`] and [`list`] are what is done with the
 //! shell. [`bench`] speaks to a modem without an account. [`retry`] says when a number may be dialled,
 //! [`memory`] asks it. [`ending`] names every way in which a call can end.
 
@@ -16,6 +16,7 @@ pub mod fetch;
 pub mod link;
 pub mod list;
 pub mod memory;
+mod opening;
 pub mod retry;
 pub mod transcript;
 

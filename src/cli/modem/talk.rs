@@ -330,13 +330,19 @@ fn print_probe(target: &Chosen, found: &Found, fitting: &[&str], profiles: &[Pro
 
 /// The lines to paste.
 fn config_lines(line: &LineConfig, found: &Found, profile: &str) -> String {
-    let device = match &line.kind {
-        LineKind::Serial { device, .. } => stable_name(device),
-        LineKind::Exec { .. } => found.port.clone(),
+    let (kind, place) = match &line.kind {
+        LineKind::Serial(port) => ("serial", format!("device = {:?}", stable_name(&port.device))),
+        LineKind::Tcp(remote) => ("tcp", format!("address = {:?}", remote.address.to_string())),
+        LineKind::Rfc2217(port) => ("rfc2217", format!("address = {:?}", port.remote.address.to_string())),
+        LineKind::Exec(exec) => ("exec", format!("command = {:?}", exec.command)),
+        LineKind::Telnet(_) | LineKind::File => ("serial", format!("device = {:?}", found.port)), // no modem there
     };
-    let speed = found.speed.unwrap_or(SPEED_DEFAULT);
+    let speed = match (&line.kind, found.speed.unwrap_or(SPEED_DEFAULT)) {
+        (LineKind::Serial(_) | LineKind::Rfc2217(_), speed) => format!("speed  = {speed}\n"),
+        (LineKind::Tcp(_) | LineKind::Telnet(_) | LineKind::Exec(_) | LineKind::File, _) => String::new(),
+    };
     format!(
-        "[line.modem]\nkind   = \"serial\"\ndevice = {device:?}\nspeed  = {speed}\nmodem  = {profile:?}\n\n\
+        "[line.modem]\nkind   = \"{kind}\"\n{place}\n{speed}modem  = {profile:?}\n\n\
          [account.home]\nline   = \"modem\"\nphone  = \"+1 555 1212\"   # the host's number"
     )
 }

@@ -1,0 +1,49 @@
+//! Opening a line of any kind, and what it means for the call when that fails.
+
+use super::{Ending, Failure, Stage};
+use crate::config::{LineConfig, LineKind};
+use crate::line::Line;
+use crate::line::exec::{ExecLine, ExecSettings};
+use crate::line::serial::{self, OpenError, SerialLine, SerialSettings};
+use crate::modem::FlowChoice;
+
+/// Opens the line that is described.
+pub(super) async fn open(config: &LineConfig) -> Result<Box<dyn Line>, Failure> {
+    match &config.kind {
+        LineKind::Serial(port) => {
+            let flow = match port.settings.flow {
+                FlowChoice::RtsCts => serial::Flow::RtsCts,
+                FlowChoice::XonXoff => serial::Flow::XonXoff,
+                FlowChoice::None => serial::Flow::None,
+            };
+            let lock_dir = config.lock_dir.clone();
+            let settings =
+                SerialSettings { lock_dir, ..SerialSettings::new(&port.device, port.settings.speed, flow) };
+            Ok(Box::new(SerialLine::open(settings).map_err(|error| serial_failure(&error))?))
+        }
+        LineKind::Exec(exec) => {
+            let spawned = ExecLine::spawn(&ExecSettings::new(&exec.command));
+            Ok(Box::new(spawned.map_err(|error| Failure::new(Ending::NoSuchPort, Stage::Opening, error))?))
+        }
+        LineKind::Tcp(_) | LineKind::Telnet(_) | LineKind::Rfc2217(_) => {
+            Err(Failure::new(Ending::Config, Stage::Opening, "lines over a network come next"))
+        }
+        LineKind::File => {
+            let message = "a line of kind \"file\" is a path to the mailbox: there is nothing to call";
+            Err(Failure::new(Ending::Config, Stage::Opening, message))
+        }
+    }
+}
+
+fn serial_failure(error: &OpenError) -> Failure {
+    let ending = match error {
+        OpenError::Locked { .. } => Ending::PortLocked,
+        OpenError::NoPermission { .. } => Ending::NoPermission,
+        OpenError::Settings { .. } => Ending::Config,
+        OpenError::NoSuchDevice { .. }
+        | OpenError::NotSerial { .. }
+        | OpenError::NoHardware { .. }
+        | OpenError::Io { .. } => Ending::NoSuchPort,
+    };
+    Failure::new(ending, Stage::Opening, error)
+}
