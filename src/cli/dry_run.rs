@@ -71,7 +71,7 @@ fn print_planned(all: &[Planned]) {
 }
 
 /// Who calls whom, and how patiently.
-fn calling_told(account: &AccountConfig, patience: Option<Redial>) -> String {
+pub(super) fn calling_told(account: &AccountConfig, patience: Option<Redial>) -> String {
     match &account.calling {
         Calling::HostCalls { wait, by_modem, .. } => {
             let by = if *by_modem { ", which the modem answers by itself" } else { "" };
@@ -87,7 +87,8 @@ fn calling_told(account: &AccountConfig, patience: Option<Redial>) -> String {
     }
 }
 
-fn line_told(line: &LineConfig) -> String {
+/// What a line is, in a sentence.
+pub(super) fn line_told(line: &LineConfig) -> String {
     let modem = match &line.modem {
         Some(profile) => format!("modem {}", profile.name),
         None => "no modem, nothing is dialled".to_owned(),

@@ -1,19 +1,20 @@
 //! Any command as a line: it runs on a PTY of its own, as `ssh -tt host` or a local shell would.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::future::Future;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::libc;
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{AccessFlags, Pid, faccessat};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::pty::{PtyMaster, PtyPair};
@@ -80,6 +81,34 @@ pub enum ExecError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// Where a command's program is, as running it would find it: by its path, or in PATH. The error says
+/// why it cannot be run.
+pub fn find_program(program: &OsStr) -> Result<PathBuf, String> {
+    let shown = program.to_string_lossy();
+    let runs = |path: &Path| {
+        path.is_file() && faccessat(AT_FDCWD, path, AccessFlags::X_OK, AtFlags::AT_EACCESS).is_ok()
+    };
+    if shown.contains('/') {
+        let path = PathBuf::from(program);
+        return match path.try_exists() {
+            Ok(true) if runs(&path) => Ok(path),
+            Ok(true) => Err(format!("{shown} is not a program that we may run")),
+            Ok(false) => Err(format!("there is no {shown}")),
+            Err(error) => Err(format!("{shown}: {error}")),
+        };
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found: Vec<PathBuf> = std::env::split_paths(&folders)
+        .map(|folder| folder.join(program))
+        .filter(|path| path.is_file())
+        .collect();
+    match (found.iter().find(|path| runs(path)), found.first()) {
+        (Some(path), _) => Ok(path.clone()),
+        (None, Some(path)) => Err(format!("{} is not a program that we may run", path.display())),
+        (None, None) => Err(format!("there is no program {shown} in PATH")),
+    }
 }
 
 /// A running command and the wire to its terminal. Dropping it hangs up: the terminal is closed, the

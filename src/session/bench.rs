@@ -38,14 +38,65 @@ pub async fn ask(
     with_settings: bool,
     transcript: Transcript,
     watch: Watch<'_>,
-    mut interrupted: impl AsyncFnMut() -> &'static str,
+    interrupted: impl AsyncFnMut() -> &'static str,
 ) -> Result<Found, Failure> {
     let (mut link, profile) = open_modem(line, transcript, watch).await?;
-    let set_up = set_up(&link, &line.modem_use);
+    let question = Question { line, profile: &profile, questions, with_settings };
+    ask_over(&mut link, question, watch, interrupted).await
+}
+
+/// A line as it was found without a call.
+#[derive(Debug)]
+pub struct Examined {
+    /// What went not quite as it should when it was opened.
+    pub warnings: Vec<String>,
+    /// The port's leads at the end, where they are known.
+    pub leads: Option<Leads>,
+    /// The modem, set up as for a call and asked what it is; `None` on a line without one.
+    pub modem: Option<Result<Found, Failure>>,
+}
+
+/// Opens a line, speaks to the modem if there is one, and closes it. Nothing is dialled.
+pub async fn examine(
+    line: &LineConfig,
+    transcript: Transcript,
+    watch: Watch<'_>,
+    interrupted: impl AsyncFnMut() -> &'static str,
+) -> Result<Examined, Failure> {
+    let opened = open(line).await?;
+    let warnings = opened.warnings().to_vec();
+    let mut link = Link::new(opened, transcript);
+    let modem = match &line.modem {
+        None => None,
+        Some(profile) => {
+            let question = Question { line, profile, questions: &profile.identify, with_settings: true };
+            Some(ask_over(&mut link, question, watch, interrupted).await)
+        }
+    };
+    Ok(Examined { warnings, leads: link.leads(), modem })
+}
+
+/// What a modem is asked.
+#[derive(Clone, Copy)]
+struct Question<'a> {
+    line: &'a LineConfig,
+    profile: &'a Profile,
+    questions: &'a [String],
+    with_settings: bool,
+}
+
+async fn ask_over(
+    link: &mut Link,
+    question: Question<'_>,
+    watch: Watch<'_>,
+    mut interrupted: impl AsyncFnMut() -> &'static str,
+) -> Result<Found, Failure> {
+    let Question { line, profile, questions, with_settings } = question;
+    let set_up = set_up(link, &line.modem_use);
     let mut ask = if with_settings {
-        Ask::of_set_up(&profile, &set_up, questions)
+        Ask::of_set_up(profile, &set_up, questions)
     } else {
-        Ask::new(&profile, &set_up, questions)
+        Ask::new(profile, &set_up, questions)
     };
     let asked = async {
         let outcome = link.drive(&mut ask, |_, event| {
