@@ -16,6 +16,7 @@ pub mod lock;
 pub mod ports;
 pub mod pty;
 pub mod serial;
+pub mod tcp;
 
 pub use address::Address;
 pub use framing::{DataBits, Framing, Parity, StopBits};
