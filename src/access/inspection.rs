@@ -14,12 +14,12 @@ pub struct Inspection {
     /// Those of [`PROGRAMS`] that it has.
     pub programs: Vec<&'static str>,
     /// The mailbox.
-    pub mailbox: Mailbox,
+    pub mailbox: MailboxState,
 }
 
 /// The mailbox's file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Mailbox {
+pub struct MailboxState {
     /// What stands there.
     pub kind: Kind,
     /// The path, as the host's sh has it.
@@ -88,7 +88,7 @@ impl Inspection {
             Some(("x", marks)) => (Kind::NoFolder, marks),
             Some(_) | None => (Kind::Unknown, ""),
         };
-        let mailbox = Mailbox {
+        let mailbox = MailboxState {
             kind,
             path,
             bytes: bytes.filter(|_| kind == Kind::File),
@@ -180,7 +180,7 @@ mod tests {
             assert!(host.system.as_ref().is_some_and(|system| system.contains("Linux")), "{host:?}");
             assert!(host.has("sed") && host.has("awk"), "{host:?}");
             let path = file.display().to_string();
-            let expected = Mailbox {
+            let expected = MailboxState {
                 kind: Kind::File,
                 path,
                 bytes: Some(8),
@@ -211,6 +211,6 @@ mod tests {
         assert_eq!(Inspection::parse(b"\xff\n\n\n\n\xff\xffrw\nbig\n").mailbox.kind, Kind::Unknown);
         let cut = Inspection::parse(b"/bin/sh\nLinux\nsz awk sznot");
         assert_eq!(cut.programs, ["sz", "awk"]);
-        assert_eq!(cut.mailbox, Mailbox::default());
+        assert_eq!(cut.mailbox, MailboxState::default());
     }
 }

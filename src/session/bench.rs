@@ -1,6 +1,7 @@
 //! A modem on its own, without an account: asked about itself, dialled to see what becomes of it, hung
 //! up. What `mailcall modem` does, and each way out leaves the modem on-hook as a call does.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::call::CallReport;
@@ -8,11 +9,11 @@ use super::dialling::{
     dial, end_call, hang_up, never_dialled, not_ready, set_up, tell_ready, told_afterwards,
 };
 use super::link::{LineEnd, Link};
-use super::opening::open;
+use super::opening::{connect_failure, connected, open};
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
-use crate::config::LineConfig;
-use crate::line::Leads;
+use crate::config::{LineConfig, Remote};
+use crate::line::{Leads, tcp};
 use crate::machine::{Machine, Output};
 use crate::modem::{Ask, Profile, Said};
 use crate::store::dials::Dials;
@@ -74,6 +75,18 @@ pub async fn examine(
         }
     };
     Ok(Examined { warnings, leads: link.leads(), modem })
+}
+
+/// The addresses of a line's host.
+pub async fn look_up(remote: &Remote) -> Result<Vec<SocketAddr>, Failure> {
+    let found = tcp::addresses(&remote.address, remote.connect_wait).await;
+    found.map_err(|error| connect_failure(&error))
+}
+
+/// Connects to a line's host, says nothing, and lets go. Answers which of its addresses took it.
+pub async fn connect_and_leave(remote: &Remote) -> Result<String, Failure> {
+    let stream = connected(remote).await?;
+    Ok(stream.peer_addr().map_or_else(|_| remote.address.to_string(), |peer| peer.to_string()))
 }
 
 /// What a modem is asked.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::finding::{About, Sheet};
 use super::password::Held;
 use crate::access::Location;
-use crate::access::inspection::{Inspection, Kind, Mailbox};
+use crate::access::inspection::{Inspection, Kind, MailboxState};
 use crate::cli::Global;
 use crate::cli::exit::advice;
 use crate::cli::fetch::{Call, in_call_watched};
@@ -131,7 +131,7 @@ fn transfer(account: &AccountConfig, facts: &HostFacts, sheet: &mut Sheet) {
     }
 }
 
-fn mailbox(mailbox: &Mailbox, sheet: &mut Sheet) {
+fn mailbox(mailbox: &MailboxState, sheet: &mut Sheet) {
     const WHAT: &str = "mailbox";
     let path = &mailbox.path;
     let elsewhere = "set `mailbox` in the account to the path on the host";

@@ -232,7 +232,7 @@ fn lines(finding: &Finding, layout: Layout) -> Vec<String> {
         wrapped.extend(broken(&remedy, room, room));
     }
     let mut wrapped = wrapped.into_iter();
-    let mut lines = vec![format!("{head}{}", wrapped.next().unwrap_or_default())];
+    let mut lines = vec![format!("{head}{}", wrapped.next().unwrap_or_default()).trim_end().to_owned()];
     lines.extend(wrapped.map(|line| {
         // A path that is too long for its column has the whole line.
         let indent = indent.min(width.saturating_sub(display::width(&line)).max(INDENT_NARROW));
@@ -246,9 +246,10 @@ fn broken(text: &str, first: usize, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut room_now = first;
     for word in text.split(' ') {
+        let is_first = lines.len() == 1;
         let line = lines.last_mut().expect("there is always one");
         let needed = display::width(line) + usize::from(!line.is_empty()) + display::width(word);
-        if needed > room_now && !(line.is_empty() && room_now == room) {
+        if needed > room_now && (is_first || !line.is_empty()) {
             lines.push(word.to_owned());
             room_now = room;
         } else {

@@ -12,7 +12,7 @@ use crate::cli::Global;
 use crate::cli::interrupt::Signals;
 use crate::cli::modem::{all_profiles, what_hangs_on};
 use crate::cli::progress::Display;
-use crate::config::{LineConfig, LineKind, SerialPort};
+use crate::config::{LineConfig, LineKind, RemotePort, SerialPort};
 use crate::line::Leads;
 use crate::line::exec::find_program;
 use crate::line::holder::{HeldBy, in_use_by};
@@ -34,10 +34,11 @@ pub(super) async fn look(
 ) -> Result<(), Failure> {
     let opens = match &line.kind {
         LineKind::Serial(port) => serial(port, line.lock_dir.as_deref(), sheet),
-        LineKind::Tcp(remote) => network::look(remote, sheet).await && line.modem.is_some(),
-        LineKind::Rfc2217(port) => network::look(&port.remote, sheet).await && line.modem.is_some(),
+        LineKind::Tcp(remote) | LineKind::Rfc2217(RemotePort { remote, .. }) => {
+            network::look(remote, line.modem.is_some(), sheet).await && line.modem.is_some()
+        }
         LineKind::Telnet(host) => {
-            network::look(&host.remote, sheet).await;
+            network::look(&host.remote, false, sheet).await;
             false
         }
         LineKind::Exec(exec) => {
@@ -254,6 +255,9 @@ async fn open(
     }
     match examined {
         Err(failure) if failure.ending == Ending::Interrupted => return Err(failure),
+        Err(failure) if matches!(line.kind, LineKind::Tcp(_) | LineKind::Rfc2217(_)) => {
+            network::refused("connect", &failure, sheet);
+        }
         Err(failure) => sheet.wrong(failure.ending, "port", &failure.message, opening_remedy(&failure)),
         Ok(examined) => told(global, line, examined, &notes, sheet)?,
     }
