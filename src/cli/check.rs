@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use self::account::Whose;
 use self::finding::{About, Sheet};
 use self::password::Held;
 use super::dry_run::line_told;
@@ -48,14 +49,20 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
     let heading = format!("mailcall {version} on {}, as {}", host.to_string_lossy(), own_name());
     sheet.begin(About::default(), heading);
     if let Some(config) = place::config(global, args.account.as_deref(), &mut sheet) {
-        place::state(global, &mut sheet);
-        with_config(global, args, &config, &mut sheet)?;
+        let state = place::state(global, &mut sheet);
+        with_config(global, args, &config, state, &mut sheet)?;
     }
     Ok(sheet.finish())
 }
 
-/// Everything that the configuration names.
-fn with_config(global: &Global, args: &Args, config: &Config, sheet: &mut Sheet) -> Result<(), Failure> {
+/// Everything that the configuration names. `state`: the state folder is fit.
+fn with_config(
+    global: &Global,
+    args: &Args,
+    config: &Config,
+    state: bool,
+    sheet: &mut Sheet,
+) -> Result<(), Failure> {
     let names: Vec<&String> = match &args.account {
         Some(name) => config.accounts.keys().filter(|known| *known == name).collect(),
         None => config.accounts.keys().collect(),
@@ -79,11 +86,11 @@ fn with_config(global: &Global, args: &Args, config: &Config, sheet: &mut Sheet)
             }
             let about = About { account: Some(name.clone()), line: None };
             sheet.begin(about, format!("account {name}"));
-            let usable = account::look(global, config, account, name, &password, sheet);
+            let of = Whose { global, config, name, account, state };
+            let usable = account::look(of, &password, args.account.is_some(), sheet);
             if args.dial {
                 let lines = account.lines.iter().any(|line| !unfit.contains(line));
-                let plan = dial::Plan { global, config, name, account, password };
-                dial::look(plan, usable && lines, &mut signals, sheet).await?;
+                dial::look(of, password, usable && lines, &mut signals, sheet).await?;
             }
         }
         if args.account.is_none() {

@@ -186,7 +186,7 @@ pub(super) async fn in_call_heeding<T>(
     work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
 ) -> (Result<T, Failure>, CallReport) {
     let call = Call { global, config, name, account, password };
-    let (went, report) = in_call_watched(signals, call, &mut |_| {}, work).await;
+    let (went, report) = in_call_watched(signals, call, &mut |_| true, work).await;
     if let Some(why) = &report.off_hook {
         eprintln!("mailcall: {}", off_hook(why));
     }
@@ -202,11 +202,12 @@ pub(super) struct Call<'a> {
     pub(super) password: Option<Secret>,
 }
 
-/// The same for who watches its progress too, and says by himself when the modem may still be off-hook.
+/// The same for who watches its progress too, answers whether it is to be shown, and says by himself when
+/// the modem may still be off-hook.
 pub(super) async fn in_call_watched<T>(
     signals: &mut Signals,
     call_of: Call<'_>,
-    observe: &mut dyn FnMut(&Progress),
+    observe: &mut dyn FnMut(&Progress) -> bool,
     work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
 ) -> (Result<T, Failure>, CallReport) {
     let Call { global, config, name, account, password } = call_of;
@@ -221,8 +222,9 @@ pub(super) async fn in_call_watched<T>(
         CallPlan { dials: Some(Dials::new(&state)), ..CallPlan::new(config, account, password, nonce) };
     let transcript = display.transcript(global);
     let mut watch = |progress| {
-        observe(&progress);
-        display.show(progress);
+        if observe(&progress) {
+            display.show(progress);
+        }
     };
     let (went, report) = call(&plan, transcript, &mut watch, async || signals.next().await, work).await;
     display.finish();

@@ -1,7 +1,7 @@
 //! What an account needs beside its lines: who calls whom, numbers, name and password, and a place for
 //! the mail.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::finding::Sheet;
 use super::password::{self, Held};
@@ -17,34 +17,40 @@ use crate::session::{Ending, reach};
 use crate::store::dials::{Dials, History};
 use crate::store::{Delivery, look};
 
-/// Answers whether a call may be made: there is a number that is not held back, and a password.
-pub(super) fn look(
-    global: &Global,
-    config: &Config,
-    account: &AccountConfig,
-    name: &str,
-    password: &Held,
-    sheet: &mut Sheet,
-) -> bool {
+/// An account, and where it comes from.
+#[derive(Clone, Copy)]
+pub(super) struct Whose<'a> {
+    pub(super) global: &'a Global,
+    pub(super) config: &'a Config,
+    pub(super) name: &'a str,
+    pub(super) account: &'a AccountConfig,
+    /// The state folder is fit; if not, nothing below it is looked at.
+    pub(super) state: bool,
+}
+
+/// `alone`: no other account is looked at. Answers whether a call may be made: there is a number that is not held back, and a password.
+pub(super) fn look(of: Whose<'_>, password: &Held, alone: bool, sheet: &mut Sheet) -> bool {
+    let Whose { config, account, .. } = of;
     let lines: Vec<&LineConfig> = account.lines.iter().filter_map(|line| config.lines.get(line)).collect();
     let called = lines.iter().any(|line| !matches!(line.kind, LineKind::File));
     if called {
         sheet.ok("calls", calling_told(account, account.redial));
     }
-    let dialled = numbers(global, account, &lines, sheet);
+    let dialled = numbers(of, &lines, sheet);
     if called {
         user(account, &lines, sheet);
         password::tell(account, password, sheet);
     }
     mailbox(account, &lines, sheet);
-    delivery(config, account, name, sheet);
-    ledger(global, name, sheet);
+    delivery(of, alone, sheet);
+    ledger(of, sheet);
     called && dialled && !matches!(password, Held::Refused(_))
 }
 
 /// Each number as the modem gets it, and what is remembered of it. Answers whether one may be dialled,
 /// or none has to be.
-fn numbers(global: &Global, account: &AccountConfig, lines: &[&LineConfig], sheet: &mut Sheet) -> bool {
+fn numbers(of: Whose<'_>, lines: &[&LineConfig], sheet: &mut Sheet) -> bool {
+    let account = of.account;
     const WHAT: &str = "phone";
     let modems: Vec<(&LineConfig, &Profile)> =
         lines.iter().filter_map(|line| Some((*line, line.modem.as_ref()?))).collect();
@@ -55,13 +61,13 @@ fn numbers(global: &Global, account: &AccountConfig, lines: &[&LineConfig], shee
     if !dials {
         return true;
     }
-    let remembered = match global.state_dir().map(|state| Dials::new(&state).all()) {
-        Ok(Ok(all)) => all,
-        Ok(Err(error)) => {
+    let remembered = match state_of(of).map(|state| Dials::new(&state).all()) {
+        Some(Ok(all)) => all,
+        Some(Err(error)) => {
             place::refused(WHAT, &error, sheet);
             return false;
         }
-        Err(_) => Default::default(), // told of above
+        None => Default::default(),
     };
     let mut told = Vec::new();
     for number in &account.phones {
@@ -89,6 +95,11 @@ fn numbers(global: &Global, account: &AccountConfig, lines: &[&LineConfig], shee
         }
     }
     another
+}
+
+/// The state folder, unless it was told of already that it is not fit.
+fn state_of(of: Whose<'_>) -> Option<PathBuf> {
+    of.global.state_dir().ok().filter(|_| of.state)
 }
 
 /// The commands that dial it.
@@ -143,7 +154,8 @@ fn mailbox(account: &AccountConfig, lines: &[&LineConfig], sheet: &mut Sheet) {
     }
 }
 
-fn delivery(config: &Config, account: &AccountConfig, name: &str, sheet: &mut Sheet) {
+fn delivery(of: Whose<'_>, alone: bool, sheet: &mut Sheet) {
+    let Whose { config, account, name, .. } = of;
     const WHAT: &str = "deliver";
     let Some(deliver) = &account.deliver else {
         let found = "the account does not say where its mail goes";
@@ -155,8 +167,10 @@ fn delivery(config: &Config, account: &AccountConfig, name: &str, sheet: &mut Sh
         Deliver::Mbox(path) => (path, Delivery::Mbox(path.clone())),
     };
     place::written_to(WHAT, path, look::delivery(&target), sheet);
-    let others = config.accounts.iter().filter(|(other, _)| *other != name);
-    for (other, _) in others.filter(|(_, other)| other.deliver.as_ref().is_some_and(|to| same(to, path))) {
+    let others = config.accounts.iter().filter(|(other, _)| other.as_str() != name);
+    let others = others.filter(|(_, other)| other.deliver.as_ref().is_some_and(|to| same(to, path)));
+    // Where all accounts are looked at, two that share a place are told of once.
+    for (other, _) in others.filter(|(other, _)| alone || other.as_str() < name) {
         let found = format!("{} gets the mail of account {other} too", path.display());
         sheet.warning(WHAT, found, "fine if they may be mixed; else give each a place of its own");
     }
@@ -169,10 +183,10 @@ fn same(deliver: &Deliver, path: &Path) -> bool {
 }
 
 /// What was delivered so far, and whether another run is at it.
-fn ledger(global: &Global, name: &str, sheet: &mut Sheet) {
+fn ledger(of: Whose<'_>, sheet: &mut Sheet) {
     const WHAT: &str = "ledger";
-    let Ok(state) = global.state_dir() else { return }; // told of above
-    let found = match look::account(&state, name) {
+    let Some(state) = state_of(of) else { return };
+    let found = match look::account(&state, of.name) {
         Ok(found) => found,
         Err(error) => return place::refused(WHAT, &error, sheet),
     };

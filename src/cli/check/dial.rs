@@ -2,44 +2,38 @@
 
 use std::time::{Duration, Instant};
 
+use super::account::Whose;
 use super::finding::{About, Sheet};
 use super::password::Held;
 use crate::access::Location;
 use crate::access::inspection::{Inspection, Kind, MailboxState};
-use crate::cli::Global;
 use crate::cli::exit::advice;
 use crate::cli::fetch::{Call, in_call_watched};
 use crate::cli::interrupt::Signals;
 use crate::cli::report::off_hook;
-use crate::config::{AccountConfig, Config, TransferChoice};
+use crate::config::{AccountConfig, TransferChoice};
+use crate::modem::ConnectInfo;
 use crate::session::call::{CallReport, Session};
 use crate::session::{Ending, Failure, Progress, Stage};
 use crate::shell::HostFacts;
 use crate::shell::probe::Tool;
 
-/// Which call.
-pub(super) struct Plan<'a> {
-    pub(super) global: &'a Global,
-    pub(super) config: &'a Config,
-    pub(super) name: &'a str,
-    pub(super) account: &'a AccountConfig,
-    pub(super) password: Held,
-}
-
 /// Makes the call if it can come about; the error is a signal.
 pub(super) async fn look(
-    plan: Plan<'_>,
+    of: Whose<'_>,
+    password: Held,
     may_call: bool,
     signals: &mut Signals,
     sheet: &mut Sheet,
 ) -> Result<(), Failure> {
-    let about = About { account: Some(plan.name.to_owned()), line: None };
-    sheet.begin(about, format!("call of account {}", plan.name));
+    let about = About { account: Some(of.name.to_owned()), line: None };
+    sheet.begin(about, format!("call of account {}", of.name));
     if !may_call {
         sheet.warning("call", "not made: what it needs is not fit", "mend what is wrong above first");
         return Ok(());
     }
-    let Plan { global, config, name, account, password } = plan;
+    sheet.show_heading();
+    let Whose { global, config, name, account, .. } = of;
     let password = match password {
         Held::Given(secret) => Some(secret),
         Held::NotNeeded | Held::Asked | Held::Refused(_) => None,
@@ -47,11 +41,15 @@ pub(super) async fn look(
     let location = Location::new(account.mailbox.as_deref());
     let mut stages = Stages::default();
     let call = Call { global, config, name, account, password };
+    // The finding says what the modem said.
+    let told_later =
+        |progress: &Progress| matches!(progress, Progress::Note(note) if note.starts_with("CONNECT"));
+    let mut observe = |progress: &Progress| {
+        stages.watch(progress);
+        global.verbose > 0 || !told_later(progress)
+    };
     let (went, report) =
-        in_call_watched(signals, call, &mut |progress| stages.watch(progress), async |session| {
-            inspect(session, &location).await
-        })
-        .await;
+        in_call_watched(signals, call, &mut observe, async |session| inspect(session, &location).await).await;
     stages.end();
     match &went {
         Err(failure) if failure.ending == Ending::Interrupted => return Err(failure.clone()),
@@ -80,10 +78,8 @@ async fn inspect(session: &mut Session<'_>, location: &Location) -> Result<(Host
 }
 
 fn connection(report: &CallReport, sheet: &mut Sheet) {
-    let found = match &report.connect {
-        Some(connect) => format!("{}: {}", connect.text, connect.sentence()),
-        None => "up, without a modem".to_owned(),
-    };
+    let found = report.connect.as_ref().map(ConnectInfo::sentence);
+    let found = found.unwrap_or_else(|| "up, without a modem".to_owned());
     sheet.ok("call", found);
 }
 
@@ -92,8 +88,8 @@ fn told(account: &AccountConfig, facts: &HostFacts, host: &Inspection, sheet: &m
     let unknown = || "unknown".to_owned();
     let system = host.system.clone().unwrap_or_else(unknown);
     let shell = host.shell.clone().unwrap_or_else(unknown);
-    let user = facts.logname.as_ref().map(|name| format!(", as {}", String::from_utf8_lossy(name)));
-    sheet.ok("host", format!("{system}; login shell {shell}{}", user.unwrap_or_default()));
+    let user = facts.logname.as_ref().map_or_else(unknown, |name| String::from_utf8_lossy(name).into_owned());
+    sheet.ok("host", format!("{system}; we are {user} there, with the login shell {shell}"));
     sheet.ok(
         "programs",
         match host.programs.is_empty() {

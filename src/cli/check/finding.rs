@@ -123,7 +123,23 @@ impl Sheet {
         self.push(Finding { what, state, found: found.into(), remedy: remedy.into() });
     }
 
-    pub(super) fn push(&mut self, finding: Finding) {
+    /// Shows the heading at once: what comes next takes its time.
+    pub(super) fn show_heading(&mut self) {
+        if !self.quiet && self.layout != Layout::Json {
+            self.put_heading();
+        }
+    }
+
+    fn put_heading(&mut self) {
+        let Some(heading) = self.heading.take() else { return };
+        if self.shown_any {
+            println!();
+        }
+        println!("{}", headline(&heading, self.layout));
+        self.shown_any = true;
+    }
+
+    fn push(&mut self, finding: Finding) {
         self.tally.count(finding.state);
         if self.quiet && finding.state == State::Ok {
             return;
@@ -132,13 +148,7 @@ impl Sheet {
             println!("{}", json(&self.about, &finding));
             return;
         }
-        if let Some(heading) = self.heading.take() {
-            if self.shown_any {
-                println!();
-            }
-            println!("{}", headline(&heading, self.layout));
-        }
-        self.shown_any = true;
+        self.put_heading();
         for line in lines(&finding, self.layout) {
             println!("{line}");
         }
@@ -225,7 +235,11 @@ fn lines(finding: &Finding, layout: Layout) -> Vec<String> {
         let gap = if remedy.is_empty() { "" } else { " " };
         return vec![format!("{head}{found}{gap}{remedy}")];
     };
-    let indent = if width < WIDE { INDENT_NARROW } else { head.len() };
+    // Where there is no room for a column of its own, text goes on below its heading.
+    let (head, indent) = match width < WIDE {
+        true => (format!("  {:<STATE_COLUMNS$}{}: ", finding.state.word(), finding.what), INDENT_NARROW),
+        false => (head.clone(), head.len()),
+    };
     let mut wrapped = broken(&found, width - head.len().min(width), width.saturating_sub(indent));
     if !remedy.is_empty() {
         let room = width.saturating_sub(indent);
@@ -235,7 +249,7 @@ fn lines(finding: &Finding, layout: Layout) -> Vec<String> {
     let mut lines = vec![format!("{head}{}", wrapped.next().unwrap_or_default()).trim_end().to_owned()];
     lines.extend(wrapped.map(|line| {
         // A path that is too long for its column has the whole line.
-        let indent = indent.min(width.saturating_sub(display::width(&line)).max(INDENT_NARROW));
+        let indent = indent.min(width.saturating_sub(display::width(&line)));
         format!("{:indent$}{line}", "")
     }));
     lines
@@ -267,8 +281,8 @@ const STATE_COLUMNS: usize = 9;
 const WHAT_COLUMNS: usize = 12;
 /// From this width on, text stands in a column of its own.
 const WIDE: usize = 72;
-/// Columns in front of what goes on in the next line, where there is no room for a column.
-const INDENT_NARROW: usize = 4;
+/// Columns in front of what goes on in the next line of a narrow terminal.
+const INDENT_NARROW: usize = 2 + STATE_COLUMNS;
 
 #[cfg(test)]
 mod tests {
@@ -306,10 +320,10 @@ mod tests {
             (
                 &wrong,
                 Layout::Wrapped(50),
-                "  wrong    device      there is no /dev/ttyUSB7 on\n\
-                 \u{20}   this machine\n\
-                 \u{20}   -> plug it in; `mailcall modem list` shows the\n\
-                 \u{20}   ports",
+                "  wrong    device: there is no /dev/ttyUSB7 on\n\
+                 \u{20}          this machine\n\
+                 \u{20}          -> plug it in; `mailcall modem list`\n\
+                 \u{20}          shows the ports",
             ),
         ] {
             assert_eq!(shown(finding, layout), expected);

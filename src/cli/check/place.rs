@@ -58,8 +58,9 @@ fn remedy(error: &config::ConfigError) -> &'static str {
     }
 }
 
-/// The folder for the ledger and unfinished parts.
-pub(super) fn state(global: &Global, sheet: &mut Sheet) {
+/// The folder for the ledger and unfinished parts. Answers whether it is fit.
+pub(super) fn state(global: &Global, sheet: &mut Sheet) -> bool {
+    let before = sheet.wrong_so_far();
     match global.state_dir() {
         Ok(path) => {
             let standing = look::folder(&path);
@@ -67,6 +68,7 @@ pub(super) fn state(global: &Global, sheet: &mut Sheet) {
         }
         Err(failure) => sheet.wrong(failure.ending, "state", failure.message, "set HOME, or use --state"),
     }
+    sheet.wrong_so_far() == before
 }
 
 /// Something that is written to: whether it can be, on which disk, and how much room there is.
