@@ -84,6 +84,23 @@ pub struct AccountConfig {
     pub redial: Option<Redial>,
 }
 
+impl AccountConfig {
+    /// No mailbox, only a line that is at a shell, or at whatever it leads to.
+    pub fn at_shell(line: &str) -> Self {
+        Self {
+            lines: vec![line.to_owned()],
+            phones: Vec::new(),
+            calling: Calling::WeCall,
+            user: None,
+            password: None,
+            mailbox: None,
+            deliver: None,
+            transfer: TransferChoice::Auto,
+            redial: None,
+        }
+    }
+}
+
 /// Where mail is put.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deliver {

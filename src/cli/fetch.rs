@@ -122,7 +122,7 @@ pub(super) fn open_store(global: &Global, account: &AccountConfig, name: &str) -
 }
 
 /// The password from its source, or from the person: before the call, not during it.
-fn ask_password(account: &AccountConfig, name: &str) -> Result<Option<Secret>, Failure> {
+pub(super) fn ask_password(account: &AccountConfig, name: &str) -> Result<Option<Secret>, Failure> {
     let Some(user) = &account.user else { return Ok(None) };
     if let Some(source) = &account.password {
         return source.read(name).map(Some).map_err(config_failure);

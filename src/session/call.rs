@@ -17,7 +17,7 @@ use super::opening::open;
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{AccountConfig, Config, LineConfig};
-use crate::login::{Credentials, LoggedIn, Login, LoginError, LoginLimits, PromptLook};
+use crate::login::{Credentials, LoggedIn, Login, LoginError, LoginEvent, LoginLimits, PromptLook};
 use crate::machine::Machine;
 use crate::modem::{ConnectInfo, Said};
 use crate::secret::Secret;
@@ -260,6 +260,7 @@ pub(super) async fn log_in(
     user: Option<&str>,
     link: &mut Link,
     watch: Watch<'_>,
+    said: &mut dyn FnMut(LoginEvent),
 ) -> Result<LoggedIn, Failure> {
     let user = user.map(str::to_owned);
     watch(Progress::Stage(Stage::LoggingIn, user.clone().unwrap_or_default()));
@@ -268,8 +269,12 @@ pub(super) async fn log_in(
     }
     let credentials = Credentials { user, password: plan.password.clone() };
     let mut login = Login::new(credentials, LoginLimits::default());
-    // What it tells on the way stands in the transcript already.
-    let outcome = link.drive(&mut login, |_, _| Ok::<_, Failure>(())).await?;
+    let outcome = link
+        .drive(&mut login, |_, event| {
+            said(event);
+            Ok::<_, Failure>(())
+        })
+        .await?;
     outcome.map_err(|error| {
         let ending = match &error {
             LoginError::Refused { .. } => Ending::LoginRefused,

@@ -5,7 +5,8 @@
 //! the machines together from dialling to a shell and back to a modem on-hook (`opening` is its start,
 //! `calling` how a call comes about, [`dialling`] the part with the modem); [`fetch`] and [`list`] are what is done with a
 //! mailbox, [`by_shell`] is the one behind a shell. [`bench`] speaks to a modem without an account. [`retry`] says when a number may be dialled,
-//! [`memory`] asks it. [`ending`] names every way in which a call can end.
+//! [`memory`] asks it. [`terminal`] gives the line to a person. [`ending`] names every way in which a call can
+//! end.
 
 pub mod bench;
 pub mod by_shell;
@@ -19,6 +20,7 @@ pub mod list;
 pub mod memory;
 mod opening;
 pub mod retry;
+pub mod terminal;
 pub mod transcript;
 
 pub use dialling::reach;
