@@ -163,7 +163,7 @@ async fn await_call(
 /// `asked` is how long a host was waited for that had been asked to call back.
 fn answer_failure(error: &AnswerError, link: &Link, asked: Option<Duration>) -> Failure {
     let ending = match error {
-        AnswerError::NotReady(error) => not_ready(error),
+        AnswerError::NotReady(error) => not_ready(error, link),
         AnswerError::NobodyCalled { .. } | AnswerError::StoppedRinging => Ending::NoAnswer,
         AnswerError::NoCarrier => Ending::NoCarrier,
         AnswerError::Refused { .. } => Ending::PeerMisbehaved,

@@ -360,7 +360,7 @@ fn printed(digest: &PrefixDigest, tool: DigestTool) -> String {
 /// What an error of the store means for the call.
 pub fn store_failure(stage: Stage, error: &StoreError) -> Failure {
     let ending = match error {
-        StoreError::Busy { .. } | StoreError::MboxLocked { .. } | StoreError::DialsLocked { .. } => {
+        StoreError::Busy { .. } | StoreError::MboxLocked { .. } | StoreError::MemoryLocked { .. } => {
             Ending::MailboxLocked
         }
         StoreError::NotAnMbox { .. } | StoreError::NoBoundary { .. } | StoreError::LedgerDamaged { .. } => {

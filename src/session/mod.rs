@@ -4,7 +4,7 @@
 //! [`link`] drives one machine over one line; [`transcript`] shows the dialogue; [`call`] strings
 //! the machines together from dialling to a shell and back to a modem on-hook (`opening` is its start,
 //! `calling` how a call comes about, [`dialling`] the part with the modem); [`fetch`] and [`list`] are what is done with the
-//! shell. [`bench`] speaks to a modem without an account. [`retry`] says when a number may be dialled,
+//! shell. [`hunt`] says which line is taken. [`bench`] speaks to a modem without an account. [`retry`] says when a number may be dialled,
 //! [`memory`] asks it. [`ending`] names every way in which a call can end.
 
 pub mod bench;
@@ -13,6 +13,7 @@ mod calling;
 pub mod dialling;
 pub mod ending;
 pub mod fetch;
+pub mod hunt;
 pub mod link;
 pub mod list;
 pub mod memory;
