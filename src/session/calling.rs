@@ -27,7 +27,7 @@ pub(super) async fn reach(on: &mut OnLine<'_>) -> Result<Shell, Failure> {
 /// From a line just opened to a host that waits for a login. A shell, if a host that was to call back has
 /// given one instead.
 pub(super) async fn connect(on: &mut OnLine<'_>) -> Result<Option<Shell>, Failure> {
-    let OnLine { plan, line, link, watch, report, carrier_since } = on;
+    let OnLine { plan, line, link, watch, report, carrier_since, begun: _ } = on;
     let user = plan.account.user.as_deref();
     let (numbers, dials) = (&plan.account.phones, plan.dials.as_ref());
     match (&line.modem, &plan.account.calling) {
@@ -170,7 +170,7 @@ async fn await_call(
 /// `asked` is how long a host was waited for that had been asked to call back.
 fn answer_failure(error: &AnswerError, link: &Link, asked: Option<Duration>) -> Failure {
     let ending = match error {
-        AnswerError::NotReady(error) => not_ready(error),
+        AnswerError::NotReady(error) => not_ready(error, link),
         AnswerError::NobodyCalled { .. } | AnswerError::StoppedRinging => Ending::NoAnswer,
         AnswerError::NoCarrier => Ending::NoCarrier,
         AnswerError::Refused { .. } => Ending::PeerMisbehaved,

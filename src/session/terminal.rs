@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::call::{CallPlan, CallReport, OnLine, log_in, now, on_line};
+use super::call::{CallPlan, CallReport, OnLine, log_in, now, on_a_line};
 use super::calling::connect;
 use super::link::{LineEnd, Link};
 use super::transcript::Transcript;
@@ -50,7 +50,7 @@ pub async fn terminal(
     transcript: Transcript,
     watch: Watch<'_>,
     interrupted: impl AsyncFnMut() -> &'static str,
-    seat: impl AsyncFnOnce(Ready<'_>) -> Result<Left, Failure>,
+    mut seat: impl AsyncFnMut(Ready<'_>) -> Result<Left, Failure>,
 ) -> (Result<Left, Failure>, CallReport) {
     let what = async |mut on: OnLine<'_>| {
         if connect(&mut on).await?.is_some() {
@@ -67,10 +67,11 @@ pub async fn terminal(
             };
             prompt = log_in(on.plan, user, on.link, on.watch, &mut note).await?.prompt;
         }
+        *on.begun = true;
         (on.watch)(Progress::Stage(Stage::Terminal, String::new()));
         seat(Ready { link: on.link, said, prompt }).await
     };
-    on_line(plan, transcript, watch, interrupted, what).await
+    on_a_line(plan, transcript, watch, interrupted, what).await
 }
 
 impl Ready<'_> {
