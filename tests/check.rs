@@ -200,6 +200,23 @@ fn each_defect_of_a_line_is_one_line_with_its_remedy() {
 }
 
 #[test]
+fn of_several_lines_the_one_that_failed_is_told_of_with_how_long_it_stands_last() {
+    let home = Home::with_line(EXEC, "mailbox = \"/nowhere/mail\"\n");
+    let text = fs::read_to_string(home.dir.path().join(".config/mailcall/config.toml")).unwrap();
+    let gone = "[line.gone]\nkind = \"exec\"\ncommand = [\"/no/such/program\"]\n";
+    home.configure(
+        &text
+            .replace("line = \"usr\"", "line = [\"gone\", \"usr\"]")
+            .replace("[line.usr]", &format!("{gone}[line.usr]")),
+    );
+    home.run(&["fetch"]);
+    let ran = home.run(&["check"]);
+    one_is_wrong(&ran, 69, "program", "/no/such/program", "install it");
+    let warned = findings(&ran, "warning");
+    assert!(matches!(warned[..], [one] if one.contains("gone: it failed at")), "{}", ran.out);
+}
+
+#[test]
 fn a_port_without_a_modem_is_said_with_what_to_try() {
     let pty = PtyPair::open().unwrap();
     pty.make_raw().unwrap();

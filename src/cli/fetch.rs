@@ -13,6 +13,7 @@ use crate::session::call::{CallPlan, CallReport, Session, call};
 use crate::session::fetch::store_failure;
 use crate::session::{Ending, Failure, Progress, Stage};
 use crate::store::dials::Dials;
+use crate::store::troubles::Troubles;
 use crate::store::{Delivery, Store};
 
 #[derive(Debug, clap::Args)]
@@ -218,8 +219,11 @@ pub(super) async fn in_call_watched<T>(
     let display = Display::new(global, name);
     #[allow(clippy::disallowed_methods)] // the one draw from the system: marks this call's replies
     let nonce = fastrand::Rng::new().u32(..);
-    let plan =
-        CallPlan { dials: Some(Dials::new(&state)), ..CallPlan::new(config, account, password, nonce) };
+    let plan = CallPlan {
+        dials: Some(Dials::new(&state)),
+        troubles: Some(Troubles::new(&state)),
+        ..CallPlan::new(config, account, password, nonce)
+    };
     let transcript = display.transcript(global);
     let mut watch = |progress| {
         if observe(&progress) {

@@ -24,6 +24,7 @@ mod redial;
 mod report;
 mod show;
 mod sim;
+mod terminal;
 
 /// Brings a mailbox home over a phone line.
 #[derive(Debug, Parser)]
@@ -73,6 +74,8 @@ enum Command {
     List(list::Args),
     /// Print a message that was fetched
     Show(show::Args),
+    /// Call the host, log in, and leave the line to me
+    Terminal(terminal::Args),
     /// Say whether all that a call needs is fit, and what mends it
     Check(check::Args),
     /// Look after modems: list ports, probe, dial, hang up
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Fetch(args) => fetch::run(&cli.global, &args),
         Command::List(args) => list::run(&cli.global, &args),
         Command::Show(args) => show::run(&cli.global, &args),
+        Command::Terminal(args) => terminal::run(&cli.global, &args),
         Command::Check(args) => check::run(&cli.global, &args),
         Command::Modem(args) => modem::run(&cli.global, &args),
         Command::Sim(args) => sim::run(&cli.global, &args),

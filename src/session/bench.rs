@@ -9,7 +9,7 @@ use super::dialling::{
     dial, end_call, hang_up, never_dialled, not_ready, set_up, tell_ready, told_afterwards,
 };
 use super::link::{LineEnd, Link};
-use super::opening::{connect_failure, connected, open};
+use super::opening::{connect_failure, connected, open_unless};
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{LineConfig, Remote};
@@ -39,9 +39,9 @@ pub async fn ask(
     with_settings: bool,
     transcript: Transcript,
     watch: Watch<'_>,
-    interrupted: impl AsyncFnMut() -> &'static str,
+    mut interrupted: impl AsyncFnMut() -> &'static str,
 ) -> Result<Found, Failure> {
-    let (mut link, profile) = open_modem(line, transcript, watch).await?;
+    let (mut link, profile) = open_modem(line, transcript, watch, &mut interrupted).await?;
     let question = Question { line, profile: &profile, questions, with_settings };
     ask_over(&mut link, question, watch, interrupted).await
 }
@@ -62,9 +62,9 @@ pub async fn examine(
     line: &LineConfig,
     transcript: Transcript,
     watch: Watch<'_>,
-    interrupted: impl AsyncFnMut() -> &'static str,
+    mut interrupted: impl AsyncFnMut() -> &'static str,
 ) -> Result<Examined, Failure> {
-    let opened = open(line).await?;
+    let opened = open_unless(line, &mut interrupted, &mut |_| {}).await?;
     let warnings = opened.warnings().to_vec();
     let mut link = Link::new(opened, transcript);
     let modem = match &line.modem {
@@ -123,7 +123,7 @@ async fn ask_over(
         signal = interrupted() => return Err(interrupted_by(signal, Stage::Preparing)),
     };
     let said = outcome.map_err(|error| {
-        Failure::new(not_ready(&error), Stage::Preparing, format!("{}: {error}", link.name()))
+        Failure::new(not_ready(&error, link), Stage::Preparing, format!("{}: {error}", link.name()))
     })?;
     if let Some(LineEnd::PortGone(why)) = link.end() {
         return Err(Failure::new(Ending::NoSuchPort, Stage::Preparing, format!("{}: {why}", link.name())));
@@ -154,7 +154,7 @@ pub async fn dial_and_hang_up(
 ) -> (Result<(), Failure>, CallReport) {
     let Attempt { line, dials, number, listen } = attempt;
     let mut report = CallReport::default();
-    let (mut link, profile) = match open_modem(line, transcript, watch).await {
+    let (mut link, profile) = match open_modem(line, transcript, watch, &mut interrupted).await {
         Ok(opened) => opened,
         Err(failure) => return (Err(failure), report),
     };
@@ -191,7 +191,7 @@ pub async fn hang_up_only(
     watch: Watch<'_>,
     mut interrupted: impl AsyncFnMut() -> &'static str,
 ) -> Result<(), Failure> {
-    let (mut link, profile) = open_modem(line, transcript, watch).await?;
+    let (mut link, profile) = open_modem(line, transcript, watch, &mut interrupted).await?;
     watch(Progress::Stage(Stage::HangingUp, String::new()));
     let hung_up = tokio::select! {
         hung_up = hang_up(&mut link, &profile, true) => hung_up,
@@ -207,15 +207,13 @@ async fn open_modem(
     line: &LineConfig,
     transcript: Transcript,
     watch: Watch<'_>,
+    interrupted: &mut impl AsyncFnMut() -> &'static str,
 ) -> Result<(Link, Profile), Failure> {
     let Some(profile) = line.modem.clone() else {
         let message = "this line has no modem (modem = \"none\", or a profile without `dial`): there is nothing to speak to";
         return Err(Failure::new(Ending::Config, Stage::Preparing, message));
     };
-    let opened = open(line).await?;
-    for warning in opened.warnings() {
-        watch(Progress::Note(warning.clone()));
-    }
+    let opened = open_unless(line, interrupted, watch).await?;
     Ok((Link::new(opened, transcript), profile))
 }
 

@@ -8,13 +8,14 @@ use super::password::{self, Held};
 use super::{path, place};
 use crate::access::Location;
 use crate::cli::Global;
-use crate::cli::dry_run::calling_told;
+use crate::cli::dry_run::{at_the_end, calling_told};
 use crate::config::{AccountConfig, Calling, Config, Deliver, LineConfig, LineKind, TransferChoice};
 use crate::modem::{Profile, number_key};
 use crate::session::dialling::plan;
 use crate::session::memory::{self, HeldBack};
 use crate::session::{Ending, reach};
 use crate::store::dials::{Dials, History};
+use crate::store::troubles::Troubles;
 use crate::store::{Delivery, look};
 
 /// An account, and where it comes from.
@@ -36,6 +37,7 @@ pub(super) fn look(of: Whose<'_>, password: &Held, alone: bool, sheet: &mut Shee
     if called {
         sheet.ok("calls", calling_told(account, account.redial));
     }
+    order_of_lines(of, sheet);
     let dialled = numbers(of, &lines, sheet);
     if called {
         user(account, &lines, sheet);
@@ -45,6 +47,22 @@ pub(super) fn look(of: Whose<'_>, password: &Held, alone: bool, sheet: &mut Shee
     delivery(of, alone, sheet);
     ledger(of, sheet);
     called && dialled && !matches!(password, Held::Refused(_))
+}
+
+/// Of several lines, those that failed lately are tried last.
+fn order_of_lines(of: Whose<'_>, sheet: &mut Sheet) {
+    const WHAT: &str = "lines";
+    let Some(state) = state_of(of).filter(|_| of.account.lines.len() > 1) else { return };
+    let remembered = match Troubles::new(&state).all() {
+        Ok(remembered) => remembered,
+        Err(error) => return place::refused(WHAT, &error, sheet),
+    };
+    for line in &of.account.lines {
+        if let Some(told) = remembered.get(line).and_then(at_the_end) {
+            let remedy = "mend it if it is told of as wrong; this passes by itself";
+            sheet.warning(WHAT, format!("{line}: {told}"), remedy);
+        }
+    }
 }
 
 /// Each number as the modem gets it, and what is remembered of it. Answers whether one may be dialled,

@@ -12,7 +12,7 @@ use crate::cli::Global;
 use crate::cli::interrupt::Signals;
 use crate::cli::modem::{all_profiles, what_hangs_on};
 use crate::cli::progress::Display;
-use crate::config::{LineConfig, LineKind, RemotePort, SerialPort};
+use crate::config::{LineConfig, LineKind, Remote, RemotePort, SerialPort};
 use crate::line::Leads;
 use crate::line::exec::find_program;
 use crate::line::holder::{HeldBy, in_use_by};
@@ -32,17 +32,18 @@ pub(super) async fn look(
     signals: &mut Signals,
     sheet: &mut Sheet,
 ) -> Result<(), Failure> {
+    let has_modem = line.modem.is_some();
     let opens = match &line.kind {
         LineKind::Serial(port) => serial(port, line.lock_dir.as_deref(), sheet),
         LineKind::Tcp(remote) | LineKind::Rfc2217(RemotePort { remote, .. }) => {
-            network::look(remote, line.modem.is_some(), sheet).await && line.modem.is_some()
+            reached(remote, has_modem, signals, sheet).await? && has_modem
         }
         LineKind::Telnet(host) => {
-            network::look(&host.remote, false, sheet).await;
+            reached(&host.remote, false, signals, sheet).await?;
             false
         }
         LineKind::Exec(exec) => {
-            program(&exec.command, line.modem.is_some(), sheet);
+            program(&exec.command, has_modem, sheet);
             false
         }
         LineKind::File => {
@@ -51,6 +52,21 @@ pub(super) async fn look(
         }
     };
     if opens { open(global, name, line, signals, sheet).await } else { Ok(()) }
+}
+
+/// Whether a line's host is there; a host may take long to answer, and a signal does not wait for it.
+async fn reached(
+    remote: &Remote,
+    opened_next: bool,
+    signals: &mut Signals,
+    sheet: &mut Sheet,
+) -> Result<bool, Failure> {
+    tokio::select! {
+        reached = network::look(remote, opened_next, sheet) => Ok(reached),
+        signal = signals.next() => {
+            Err(Failure::new(Ending::Interrupted, Stage::Opening, format!("ended by {signal}")))
+        }
+    }
 }
 
 /// Looks at a port from outside. Answers whether it may be opened.
