@@ -200,6 +200,24 @@ fn each_defect_of_a_line_is_one_line_with_its_remedy() {
 }
 
 #[test]
+fn a_host_on_the_network_is_connected_to_and_let_go_without_a_word() {
+    for kind in ["tcp", "telnet"] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let heard = std::thread::spawn(move || {
+            let mut heard = Vec::new();
+            std::io::Read::read_to_end(&mut listener.accept().unwrap().0, &mut heard).unwrap();
+            heard
+        });
+        let line = format!("kind = {kind:?}\naddress = \"{address}\"\n");
+        let ran = Home::with_line(&line, &ACCOUNT.replace("phone = \"555 1212\"\n", "")).run(&["check"]);
+        assert_eq!(ran.code, 0, "{}", ran.out);
+        assert!(ran.out.contains(&format!("{address} takes connections")), "{}", ran.out);
+        assert_eq!(heard.join().unwrap(), b"", "{kind}");
+    }
+}
+
+#[test]
 fn of_several_lines_the_one_that_failed_is_told_of_with_how_long_it_stands_last() {
     let home = Home::with_line(EXEC, "mailbox = \"/nowhere/mail\"\n");
     let text = fs::read_to_string(home.dir.path().join(".config/mailcall/config.toml")).unwrap();
@@ -352,6 +370,9 @@ fn a_mailbox_on_this_machine_is_looked_at_as_a_path() {
     let ran = check(&mbox);
     assert_eq!(ran.code, 0, "{}", ran.out);
     assert!(ran.out.contains("14 bytes, may be read"), "{}", ran.out);
+    let account = format!("mailbox = {}\n", shown(&mbox));
+    let ran = Home::with_line("kind = \"file\"\n", &account).run(&["check", "--dial"]);
+    assert_eq!((ran.code, findings(&ran, "warning").len()), (0, 0), "there is nothing to call: {}", ran.out);
     fs::write(dir.path().join("mbox.lock"), "").unwrap();
     assert!(findings(&check(&mbox), "warning")[0].contains("has the mailbox locked"));
     one_is_wrong(&check(dir.path()), 78, "mailbox", "no Maildir", "set `mailbox`");

@@ -29,8 +29,8 @@ mod place;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each line says ok, warning or wrong, and what to do. The exit code is that of the
-first thing that is wrong. -q shows only what is not ok.")]
+Each finding is ok, a warning or wrong, with what to do. The exit code is that
+of the first thing that is wrong. -q shows only what is not ok.")]
 pub(super) struct Args {
     /// The account [default: all accounts, and the lines that none uses]
     account: Option<String>,
@@ -68,10 +68,13 @@ fn with_config(
         None => config.accounts.keys().collect(),
     };
     // Whatever asks the person does so before a port is opened.
-    let passwords: Vec<Held> = names
-        .iter()
-        .filter_map(|name| config.accounts.get(*name).map(|account| password::look(account, name, args.dial)))
-        .collect();
+    let mut passwords = Vec::new();
+    for name in &names {
+        let account = config.account(name).map_err(config_failure)?;
+        let of = Whose { global, config, name, account, state };
+        let needed = account::is_called(of);
+        passwords.push(if needed { password::look(account, name, args.dial) } else { Held::NotNeeded });
+    }
     runtime()?.block_on(async {
         let failed = |error| Failure::new(Ending::Bug, Stage::Preparing, error);
         let mut signals = Signals::install().map_err(failed)?;
@@ -88,7 +91,7 @@ fn with_config(
             sheet.begin(about, format!("account {name}"));
             let of = Whose { global, config, name, account, state };
             let usable = account::look(of, &password, args.account.is_some(), sheet);
-            if args.dial {
+            if args.dial && account::is_called(of) {
                 let lines = account.lines.iter().any(|line| !unfit.contains(line));
                 dial::look(of, password, usable && lines, &mut signals, sheet).await?;
             }

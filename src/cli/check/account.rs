@@ -29,11 +29,17 @@ pub(super) struct Whose<'a> {
     pub(super) state: bool,
 }
 
+/// Whether there is anything to call, or only a path.
+pub(super) fn is_called(of: Whose<'_>) -> bool {
+    let lines = of.account.lines.iter().filter_map(|line| of.config.lines.get(line));
+    lines.into_iter().any(|line| !matches!(line.kind, LineKind::File))
+}
+
 /// `alone`: no other account is looked at. Answers whether a call may be made: there is a number that is not held back, and a password.
 pub(super) fn look(of: Whose<'_>, password: &Held, alone: bool, sheet: &mut Sheet) -> bool {
     let Whose { config, account, .. } = of;
     let lines: Vec<&LineConfig> = account.lines.iter().filter_map(|line| config.lines.get(line)).collect();
-    let called = lines.iter().any(|line| !matches!(line.kind, LineKind::File));
+    let called = is_called(of);
     if called {
         sheet.ok("calls", calling_told(account, account.redial));
     }
@@ -43,7 +49,7 @@ pub(super) fn look(of: Whose<'_>, password: &Held, alone: bool, sheet: &mut Shee
         user(account, &lines, sheet);
         password::tell(account, password, sheet);
     }
-    mailbox(account, &lines, sheet);
+    mailbox(of, &lines, sheet);
     delivery(of, alone, sheet);
     ledger(of, sheet);
     called && dialled && !matches!(password, Held::Refused(_))
@@ -154,11 +160,12 @@ fn user(account: &AccountConfig, lines: &[&LineConfig], sheet: &mut Sheet) {
 }
 
 /// Where the mailbox is, and how it comes.
-fn mailbox(account: &AccountConfig, lines: &[&LineConfig], sheet: &mut Sheet) {
+fn mailbox(of: Whose<'_>, lines: &[&LineConfig], sheet: &mut Sheet) {
+    let account = of.account;
     if lines.iter().any(|line| matches!(line.kind, LineKind::File)) {
         path::look(account.mailbox.as_deref(), sheet);
     }
-    if lines.iter().any(|line| !matches!(line.kind, LineKind::File)) {
+    if is_called(of) {
         let by = match account.transfer {
             TransferChoice::Auto => "by ZMODEM where the host has sz, else as text",
             TransferChoice::Zmodem => "by ZMODEM only",
