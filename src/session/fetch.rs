@@ -227,8 +227,13 @@ async fn carry(
             let message = "the account says transfer = \"zmodem\", but the host has no sz";
             return Err(Failure::new(Ending::HostLacks, Stage::Transfer, message));
         }
+        TransferChoice::Zmodem if !session.eight_bit() => {
+            let message = "the account says transfer = \"zmodem\", but only seven bits of a byte pass here";
+            return Err(Failure::new(Ending::Config, Stage::Transfer, message));
+        }
         TransferChoice::Zmodem => true,
-        TransferChoice::Auto => has_sz && carrying.size <= ZMODEM_SIZE_MAX,
+        // ZMODEM escapes control characters, but needs the eighth bit.
+        TransferChoice::Auto => has_sz && session.eight_bit() && carrying.size <= ZMODEM_SIZE_MAX,
         TransferChoice::Text => false,
     };
     session.tell(Progress::Stage(Stage::Transfer, if zmodem { "ZMODEM" } else { "text" }.to_owned()));

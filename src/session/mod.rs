@@ -3,7 +3,7 @@
 //!
 //! [`link`] drives one machine over one line; [`transcript`] shows the dialogue; [`call`] strings
 //! the machines together from dialling to a shell and back to a modem on-hook (`opening` is its start,
-//! `calling` how a call comes about, [`dialling`] the part with the modem); [`fetch`] and [`list`] are what is done with the
+//! `calling` how a call comes about, `logging_in` the login and what only a person can answer there, [`dialling`] the part with the modem); [`fetch`] and [`list`] are what is done with the
 //! shell. [`bench`] speaks to a modem without an account. [`retry`] says when a number may be dialled,
 //! [`memory`] asks it. [`ending`] names every way in which a call can end.
 
@@ -15,6 +15,7 @@ pub mod ending;
 pub mod fetch;
 pub mod link;
 pub mod list;
+mod logging_in;
 pub mod memory;
 mod opening;
 pub mod retry;
@@ -22,6 +23,7 @@ pub mod transcript;
 
 pub use dialling::reach;
 pub use ending::{Ending, Failure, Stage};
+pub use logging_in::AskPerson;
 
 /// What a call tells whoever watches it.
 #[derive(Debug, Clone, PartialEq, Eq)]
