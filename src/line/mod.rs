@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::machine::BITS_PER_BYTE;
+
 pub mod address;
 pub mod exec;
 pub mod framing;
@@ -16,10 +18,12 @@ pub mod lock;
 pub mod ports;
 pub mod pty;
 pub mod serial;
+pub mod seven_bit;
 pub mod tcp;
 
 pub use address::Address;
 pub use framing::{DataBits, Framing, Parity, StopBits};
+pub use seven_bit::SevenBit;
 
 /// A pipe to a modem, or to a host that is already connected.
 ///
@@ -62,6 +66,11 @@ pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {
     /// the port keeps the one it had.
     fn set_speed(&mut self, bits: u32) -> io::Result<bool>;
 
+    /// Bits that a byte takes on the wire, from start bit to stop bit.
+    fn bits_per_byte(&self) -> u32 {
+        BITS_PER_BYTE
+    }
+
     /// Whether bytes above 127 pass, both ways, as far as it is known by now.
     fn eight_bit(&self) -> bool {
         true
@@ -77,6 +86,11 @@ pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {
 
     /// Why the line ended, where something is known: `ssh: exit status 255`.
     fn why_ended(&mut self) -> Option<String> {
+        None
+    }
+
+    /// What the line's own program said last, where it is one: `Connection closed by remote host.`
+    fn last_words(&self) -> Option<String> {
         None
     }
 

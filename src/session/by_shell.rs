@@ -43,8 +43,14 @@ impl<'s, 'c> ByShell<'s, 'c> {
                 let message = "the account says transfer = \"zmodem\", but the host has no sz";
                 Err(Failure::new(Ending::HostLacks, Stage::Transfer, message))
             }
+            TransferChoice::Zmodem if !self.session.eight_bit() => {
+                let message =
+                    "the account says transfer = \"zmodem\", but only seven bits of a byte pass here";
+                Err(Failure::new(Ending::Config, Stage::Transfer, message))
+            }
             TransferChoice::Zmodem => Ok(true),
-            TransferChoice::Auto => Ok(has_sz && size <= ZMODEM_SIZE_MAX),
+            // ZMODEM escapes control characters, but needs the eighth bit.
+            TransferChoice::Auto => Ok(has_sz && self.session.eight_bit() && size <= ZMODEM_SIZE_MAX),
             TransferChoice::Text => Ok(false),
         }
     }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::call::{CallPlan, CallReport, OnLine, log_in, now, on_a_line};
+use super::call::{CallPlan, CallReport, OnLine, now, on_a_line};
 use super::calling::connect;
 use super::link::{LineEnd, Link};
+use super::logging_in::log_in;
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::login::LoginEvent;
