@@ -10,7 +10,7 @@ use crate::config::{ExecCommand, LineConfig, LineKind, PortConfig, Remote, Seria
 use crate::line::exec::{ExecLine, ExecSettings};
 use crate::line::serial::{self, OpenError, SerialLine, SerialSettings};
 use crate::line::tcp::{self, ConnectError, TcpLine};
-use crate::line::{DataBits, Line, Parity, SevenBit};
+use crate::line::{DataBits, Framing, Line, Parity, SevenBit};
 use crate::modem::FlowChoice;
 
 /// Opens the line that is described, and tells what went not quite as it should. Ends at once when the
@@ -67,7 +67,7 @@ async fn connected(remote: &Remote) -> Result<TcpStream, Failure> {
 }
 
 fn open_serial(port: &SerialPort, lock_dir: Option<PathBuf>) -> Result<Box<dyn Line>, Failure> {
-    let PortConfig { speed, flow, framing, strip } = port.settings;
+    let PortConfig { speed, flow, .. } = port.settings;
     let flow = match flow {
         FlowChoice::RtsCts => serial::Flow::RtsCts,
         FlowChoice::XonXoff => serial::Flow::XonXoff,
@@ -80,13 +80,19 @@ fn open_serial(port: &SerialPort, lock_dir: Option<PathBuf>) -> Result<Box<dyn L
     };
     let line = SerialLine::open(settings).map_err(|error| serial_failure(&error))?;
     let port_has = line.settings().framing;
-    if !strip && framing.data_bits != DataBits::Seven {
-        return Ok(Box::new(line));
+    Ok(with_seven_bits(Box::new(line), &port.settings, port_has))
+}
+
+/// The line as it is, or with seven bits made over it where the port is used so.
+///
+/// Some adapters hand the parity up as the eighth bit, so seven bits are cut out here in any case. A port
+/// that cannot do them has said so and has eight: then the parity is made here too.
+fn with_seven_bits(line: Box<dyn Line>, asked: &PortConfig, port_has: Framing) -> Box<dyn Line> {
+    if !asked.strip && asked.framing.data_bits != DataBits::Seven {
+        return line;
     }
-    // Some adapters hand the parity up as the eighth bit, so seven bits are cut out here in any case.
-    // A port that cannot do them has said so and has eight: then the parity is made here too.
-    let parity = if port_has.is_eight_bit() { framing.parity } else { Parity::None };
-    Ok(Box::new(SevenBit::new(Box::new(line), parity)))
+    let parity = if port_has.is_eight_bit() { asked.framing.parity } else { Parity::None };
+    Box::new(SevenBit::new(line, parity))
 }
 
 fn exec_settings(exec: &ExecCommand) -> ExecSettings {
