@@ -13,6 +13,7 @@ pub mod exec;
 pub mod framing;
 pub mod holder;
 pub mod lock;
+pub mod nvt;
 pub mod ports;
 pub mod pty;
 pub mod serial;
