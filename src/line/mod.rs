@@ -17,6 +17,7 @@ pub mod nvt;
 pub mod ports;
 pub mod pty;
 pub mod serial;
+pub mod tcp;
 
 pub use address::Address;
 pub use framing::{DataBits, Framing, Parity, StopBits};

@@ -106,11 +106,11 @@ impl Session<'_> {
     }
 
     /// Pumps a machine that carries payload; its events are told to `on_event`.
-    pub async fn carry<M: Machine>(
+    pub async fn carry<M: Machine, E>(
         &mut self,
         machine: &mut M,
-        mut on_event: impl FnMut(&mut dyn FnMut(Progress), M::Event) -> Result<(), Failure>,
-    ) -> Result<M::Outcome, Failure> {
+        mut on_event: impl FnMut(&mut dyn FnMut(Progress), M::Event) -> Result<(), E>,
+    ) -> Result<M::Outcome, E> {
         self.link.transcript.begin_payload(now());
         let watch = &mut *self.watch;
         let outcome = self.link.drive(machine, |_, event| on_event(watch, event)).await;
