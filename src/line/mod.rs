@@ -18,6 +18,7 @@ pub mod ports;
 pub mod pty;
 pub mod serial;
 pub mod tcp;
+pub mod telnet;
 
 pub use address::Address;
 pub use framing::{DataBits, Framing, Parity, StopBits};
