@@ -37,6 +37,7 @@ pub(super) struct LineToml {
     command: Option<Spanned<Vec<String>>>,
     address: Option<Spanned<String>>,
     connect_wait: Option<Spanned<u64>>,
+    binary: Option<Spanned<bool>>,
     prefix: Option<Spanned<String>>,
     pulse: Option<Spanned<bool>>,
     location: Option<Spanned<bool>>,

@@ -69,6 +69,12 @@ pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {
         true
     }
 
+    /// Asks the other end to let eight bits pass; false = there is nobody to ask. The answer is in
+    /// [`Line::eight_bit`] once something sent afterwards has been answered.
+    fn ask_eight_bit(&mut self) -> bool {
+        false
+    }
+
     /// Tells the other end how large the screen here is; `Ok(false)` = this line cannot tell.
     fn set_window(&mut self, _rows: u16, _cols: u16) -> io::Result<bool> {
         Ok(false)

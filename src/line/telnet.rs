@@ -7,7 +7,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -19,8 +19,6 @@ use super::{Leads, Line, tcp};
 
 mod answers;
 mod client;
-
-pub use client::{DEAD_AFTER, PROBE_AFTER};
 
 /// What the host is told, and what is asked of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +38,10 @@ pub struct TelnetSettings {
     pub rows: u16,
     /// Columns of the window.
     pub cols: u16,
+    /// Silence after which a host that answers timing marks is asked whether it is there.
+    pub probe_after: Duration,
+    /// How long it may leave that unanswered, and say nothing else, before it counts as dead.
+    pub dead_after: Duration,
 }
 
 impl TelnetSettings {
@@ -47,7 +49,17 @@ impl TelnetSettings {
     /// server there speaks TELNET), on any other the host does.
     pub fn new(name: String, port: u16) -> Self {
         let begins = port == TELNET_PORT;
-        Self { name, term: "vt100".into(), user: None, binary: true, begins, rows: 24, cols: 80 }
+        Self {
+            name,
+            term: "vt100".into(),
+            user: None,
+            binary: true,
+            begins,
+            rows: 24,
+            cols: 80,
+            probe_after: PROBE_AFTER,
+            dead_after: DEAD_AFTER,
+        }
     }
 }
 
@@ -179,6 +191,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Line for TelnetLine<S> {
         self.client.eight_bit()
     }
 
+    fn ask_eight_bit(&mut self) -> bool {
+        self.client.ask_binary(now())
+    }
+
     /// Also told to a host that asks for it only later.
     fn set_window(&mut self, rows: u16, cols: u16) -> io::Result<bool> {
         Ok(self.client.set_window(rows, cols))
@@ -281,6 +297,11 @@ fn now() -> Instant {
 
 /// Bytes read from the connection at once.
 const CHUNK: usize = 4096;
+/// Silence after which a host is asked whether it is there.
+pub const PROBE_AFTER: Duration = Duration::from_secs(30);
+/// How long the answer may take. With [`PROBE_AFTER`] it is less than the shell and ZMODEM wait for, and
+/// more than a host that swaps needs.
+pub const DEAD_AFTER: Duration = Duration::from_secs(40);
 /// RFC 854, page 15.
 pub const TELNET_PORT: u16 = 23;
 

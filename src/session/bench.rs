@@ -148,7 +148,7 @@ async fn open_modem(
         let message = "this line has no modem (modem = \"none\", or a profile without `dial`): there is nothing to speak to";
         return Err(Failure::new(Ending::Config, Stage::Preparing, message));
     };
-    let opened = open(line).await?;
+    let opened = open(line, None).await?;
     for warning in opened.warnings() {
         watch(Progress::Note(warning.clone()));
     }

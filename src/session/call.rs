@@ -95,6 +95,15 @@ impl Session<'_> {
         self.link.rate_down()
     }
 
+    /// Whether bytes above 127 pass on this line, both ways. Where they do not, the other end is asked to
+    /// let them, if there is one to ask.
+    pub async fn passes_eight_bits(&mut self, stage: Stage) -> Result<bool, Failure> {
+        if !self.link.eight_bit() && self.link.ask_eight_bit() {
+            self.run(":", stage, 0).await?; // what was asked before it is answered before it
+        }
+        Ok(self.link.eight_bit())
+    }
+
     /// Runs one command and gives what it printed and how it ended.
     ///
     /// The host may be silent while it reads `bytes` of a file, and no longer.
@@ -224,7 +233,7 @@ async fn open_first_free<'a>(
     let mut locked = None;
     for (name, config) in &plan.lines {
         watch(Progress::Stage(Stage::Opening, name.clone()));
-        match open(config).await {
+        match open(config, plan.account.user.as_deref()).await {
             Ok(line) => {
                 for warning in line.warnings() {
                     watch(Progress::Note(warning.clone()));

@@ -106,6 +106,16 @@ impl Link {
         self.rate_down
     }
 
+    /// Whether bytes above 127 pass, both ways, as far as it is known by now.
+    pub fn eight_bit(&self) -> bool {
+        self.line.eight_bit()
+    }
+
+    /// Asks the other end to let eight bits pass; false = there is nobody to ask.
+    pub fn ask_eight_bit(&mut self) -> bool {
+        self.line.ask_eight_bit()
+    }
+
     /// The port's own bit rate, where it has one: what [`Control::Speed`] made of it.
     pub fn port_speed(&self) -> Option<u32> {
         self.line.speed()

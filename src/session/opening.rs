@@ -8,10 +8,11 @@ use crate::line::Line;
 use crate::line::exec::{ExecLine, ExecSettings};
 use crate::line::serial::{self, OpenError, SerialLine, SerialSettings};
 use crate::line::tcp::{self, ConnectError, TcpLine};
+use crate::line::telnet::{TelnetLine, TelnetSettings};
 use crate::modem::FlowChoice;
 
-/// Opens the line that is described.
-pub(super) async fn open(config: &LineConfig) -> Result<Box<dyn Line>, Failure> {
+/// Opens the line that is described. Hosts that ask beforehand who logs in are told `user`.
+pub(super) async fn open(config: &LineConfig, user: Option<&str>) -> Result<Box<dyn Line>, Failure> {
     match &config.kind {
         LineKind::Serial(port) => {
             let flow = match port.settings.flow {
@@ -32,7 +33,15 @@ pub(super) async fn open(config: &LineConfig) -> Result<Box<dyn Line>, Failure> 
             let stream = connected(remote).await?;
             Ok(Box::new(TcpLine::new(stream, remote.address.to_string())))
         }
-        LineKind::Telnet(_) | LineKind::Rfc2217(_) => {
+        LineKind::Telnet(host) => {
+            let stream = connected(&host.remote).await?;
+            let address = &host.remote.address;
+            let usual = TelnetSettings::new(address.to_string(), address.port);
+            let settings = TelnetSettings { user: user.map(str::to_owned), binary: host.binary, ..usual };
+            let line = TelnetLine::over_tcp(stream, settings);
+            Ok(Box::new(line.map_err(|error| Failure::new(Ending::NoCarrier, Stage::Opening, error))?))
+        }
+        LineKind::Rfc2217(_) => {
             Err(Failure::new(Ending::Config, Stage::Opening, "lines over a network come next"))
         }
         LineKind::File => {

@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::LineToml;
 use crate::config::{ConfigError, Place, expand_home};
+use crate::line::telnet::TELNET_PORT;
 use crate::line::{Address, Framing};
 use crate::modem::FlowChoice;
 
@@ -82,6 +83,8 @@ pub struct Remote {
 pub struct TelnetHost {
     /// Where.
     pub remote: Remote,
+    /// Ask for BINARY (RFC 856), and agree to it.
+    pub binary: bool,
 }
 
 /// A serial port of a terminal server.
@@ -105,7 +108,11 @@ pub(super) fn check_kind(raw: &LineToml, place: &Place<'_>) -> Result<LineKind, 
         "serial" => LineKind::Serial(check_serial(raw, place)?),
         "exec" => LineKind::Exec(check_exec(raw, place)?),
         "tcp" => LineKind::Tcp(check_remote(raw, None, place)?),
-        "telnet" => LineKind::Telnet(TelnetHost { remote: check_remote(raw, Some(TELNET_PORT), place)? }),
+        "telnet" => {
+            let remote = check_remote(raw, Some(TELNET_PORT), place)?;
+            let binary = raw.binary.as_ref().is_none_or(|binary| *binary.get_ref());
+            LineKind::Telnet(TelnetHost { remote, binary })
+        }
         "rfc2217" => {
             let remote = check_remote(raw, None, place)?;
             LineKind::Rfc2217(RemotePort { remote, settings: check_port(raw, place)? })
@@ -142,6 +149,7 @@ fn keys(raw: &LineToml) -> Vec<Key> {
         ("command", at(&raw.command), &["exec"]),
         ("address", at(&raw.address), &["tcp", "telnet", "rfc2217"]),
         ("connect_wait", at(&raw.connect_wait), &["tcp", "telnet", "rfc2217"]),
+        ("binary", at(&raw.binary), &["telnet"]),
     ]
 }
 
@@ -195,8 +203,6 @@ fn check_remote(raw: &LineToml, usual_port: Option<u16>, place: &Place<'_>) -> R
 const KINDS: [&str; 6] = ["serial", "exec", "tcp", "telnet", "rfc2217", "file"];
 /// Bits a second when the line does not say: what every modem since V.34 takes.
 pub const SPEED_DEFAULT: u32 = 57_600;
-/// RFC 854: the well-known port.
-const TELNET_PORT: u16 = 23;
 /// How long connecting may take unless the line says.
 const CONNECT_WAIT: Duration = Duration::from_secs(30);
 /// What a line may say, in seconds: a satellite link takes a few, and nobody waits longer.

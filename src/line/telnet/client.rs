@@ -104,9 +104,10 @@ impl Client {
 
     fn handle_negotiation(&mut self, verb: Verb, option: u8) {
         match (verb, option) {
-            // A mark is no state: each is answered, but never more than one waits to be sent.
+            // A mark is no state: each is answered, unless too much waits to be sent. Either answer is a
+            // mark; from WILL, servers of BSD's kind conclude that we edit lines ("kludge linemode").
             (Verb::Do, TIMING_MARK) if self.out.len() < ANSWERS_WAITING_MAX => {
-                Item::Negotiate(Verb::Will, TIMING_MARK).encode(&mut self.out);
+                Item::Negotiate(Verb::Wont, TIMING_MARK).encode(&mut self.out);
             }
             (Verb::Will | Verb::Wont, TIMING_MARK) => self.mark = Mark::Proven,
             (Verb::Do | Verb::Dont, TIMING_MARK) => {}
@@ -126,6 +127,12 @@ impl Client {
         match (change.side, change.option, change.on) {
             (Side::Him, BINARY, on) => self.decoder.set_mode(if on { Mode::Binary } else { Mode::Nvt }),
             (Side::Us, NAWS, true) => self.tell_window(),
+            // Never both: inetutils asks for the one only, and waits for ever to be told the other.
+            (Side::Us, NEW_ENVIRON, true) => {
+                self.options.refuse(Side::Us, ENVIRON);
+                let reply = self.options.ask(Side::Us, ENVIRON, false);
+                self.follow(reply);
+            }
             _ => {} // the table knows; nothing is to be done at once
         }
     }
@@ -145,6 +152,23 @@ impl Client {
             }
         }
         Item::Negotiate(Verb::Do, TIMING_MARK).encode(&mut self.out);
+    }
+
+    /// Asks for BINARY in the directions that lack it; false where that is of no use. A server may have
+    /// ended it: inetutils does as it starts login, because the terminal is not raw at that time.
+    pub(super) fn ask_binary(&mut self, now: Instant) -> bool {
+        if !self.speaks || !self.settings.binary {
+            return false;
+        }
+        let asked = [Side::Us, Side::Him].map(|side| {
+            let reply = self.options.ask(side, BINARY, true);
+            self.follow(reply);
+            reply.send.is_some()
+        });
+        if asked[0] {
+            (self.asked, self.heard_since_asked) = (Some(now), None);
+        }
+        asked.contains(&true)
     }
 
     fn handle_question(&mut self, option: u8, parameters: &[u8]) {
@@ -212,26 +236,28 @@ impl Client {
     /// When [`Client::handle_timeout`] has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.mark {
-            Mark::Proven => Some(self.last_heard + PROBE_AFTER),
-            Mark::Asked(Some(since)) => Some(self.last_heard.max(since) + DEAD_AFTER),
+            Mark::Proven => Some(self.last_heard + self.settings.probe_after),
+            Mark::Asked(Some(since)) => Some(self.last_heard.max(since) + self.settings.dead_after),
             Mark::Unproven | Mark::Asked(None) => None,
         }
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         match self.mark {
-            Mark::Proven if now >= self.last_heard + PROBE_AFTER => {
+            Mark::Proven if now >= self.last_heard + self.settings.probe_after => {
                 Item::Negotiate(Verb::Do, TIMING_MARK).encode(&mut self.out);
                 self.mark = Mark::Asked(None);
             }
-            Mark::Asked(Some(since)) if now >= self.last_heard.max(since) + DEAD_AFTER => self.dead = true,
+            Mark::Asked(Some(since)) if now >= self.last_heard.max(since) + self.settings.dead_after => {
+                self.dead = true
+            }
             Mark::Unproven | Mark::Proven | Mark::Asked(_) => {}
         }
     }
 
     /// Why the host counts as dead, if it does.
     pub(super) fn why_dead(&self) -> Option<String> {
-        let silent = (PROBE_AFTER + DEAD_AFTER).as_secs();
+        let silent = (self.settings.probe_after + self.settings.dead_after).as_secs();
         let why =
             || format!("the host is dead: {silent} s of silence, and asked (TIMING-MARK) it does not answer");
         self.dead.then(why)
@@ -248,10 +274,6 @@ impl Client {
     }
 }
 
-/// Silence after which a host that answers timing marks is asked whether it is there.
-pub const PROBE_AFTER: Duration = Duration::from_secs(30);
-/// How long it may leave that unanswered, and say nothing else, before it counts as dead.
-pub const DEAD_AFTER: Duration = Duration::from_secs(40);
 /// How long data waits for the answer to WILL BINARY once the host has said something: it answers within
 /// a round trip, or like BusyBox never.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);

@@ -1,4 +1,5 @@
 //! A line over TELNET against hosts that are scripted, in virtual time.
+#![allow(clippy::disallowed_methods)] // the clock is paused
 
 use std::time::Duration;
 
@@ -155,6 +156,10 @@ async fn what_a_host_asks_it_is_told() {
     hears(&mut line).await;
     let told = b"\xff\xfb\x1f\xff\xfa\x1f\0\x50\0\x18\xff\xf0\xff\xfb\x18\xff\xfb\x20\xff\xfb\x27";
     assert_eq!(got(&mut host).await, told);
+    // The old ENVIRON is not agreed to beside the new one.
+    host.write_all(b"\xff\xfd\x24").await.unwrap();
+    hears(&mut line).await;
+    assert_eq!(got(&mut host).await, b"\xff\xfc\x24");
     host.write_all(b"\xff\xfa\x18\x01\xff\xf0\xff\xfa\x27\x01\xff\xf0").await.unwrap();
     hears(&mut line).await;
     let told = b"\xff\xfa\x18\0vt100\xff\xf0\xff\xfa\x27\0\0USER\x01mary\xff\xf0";
@@ -172,11 +177,46 @@ async fn what_a_host_asks_it_is_told() {
     // A mark comes back, a data mark and a question that only a person could answer are no data.
     host.write_all(b"a\xff\xfd\x06\xff\xf2\xff\xf6b").await.unwrap();
     assert_eq!(hears(&mut line).await, b"ab");
-    assert_eq!(got(&mut host).await, b"\xff\xfb\x06");
+    assert_eq!(got(&mut host).await, b"\xff\xfc\x06");
     assert!(line.set_break(true).unwrap());
     assert!(line.set_break(false).unwrap());
     hears(&mut line).await;
     assert_eq!(got(&mut host).await, b"\xff\xf3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn binary_that_the_host_has_ended_is_asked_for_again_when_it_is_needed() {
+    let (mut line, mut host) = agreed().await;
+    assert!(!line.ask_eight_bit(), "it is agreed already");
+    host.write_all(b"\xff\xfc\0").await.unwrap();
+    hears(&mut line).await;
+    assert!(!line.eight_bit() && line.ask_eight_bit());
+    hears(&mut line).await;
+    assert_eq!(got(&mut host).await, b"\xff\xfe\0\xff\xfd\0");
+    assert!(!line.ask_eight_bit(), "it is asked for already");
+    host.write_all(b"\xff\xfb\0").await.unwrap();
+    hears(&mut line).await;
+    assert!(line.eight_bit());
+    // From a host that refuses, and from one without TELNET.
+    host.write_all(b"\xff\xfe\0").await.unwrap();
+    hears(&mut line).await;
+    assert!(line.ask_eight_bit());
+    host.write_all(b"\xff\xfe\0").await.unwrap();
+    hears(&mut line).await;
+    assert!(!line.eight_bit());
+    let (mut line, _host) = with(TelnetSettings::new("host".into(), 2323));
+    assert!(!line.ask_eight_bit());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_old_environ_makes_way_for_the_new_one() {
+    let (mut line, mut host) = agreed().await;
+    host.write_all(b"\xff\xfd\x24\xff\xfa\x24\x01\x01USER\xff\xf0").await.unwrap();
+    hears(&mut line).await;
+    assert_eq!(got(&mut host).await, b"\xff\xfb\x24\xff\xfa\x24\0\x01USER\0mary\xff\xf0");
+    host.write_all(b"\xff\xfd\x27").await.unwrap();
+    hears(&mut line).await;
+    assert_eq!(got(&mut host).await, b"\xff\xfb\x27\xff\xfc\x24");
 }
 
 #[tokio::test(start_paused = true)]
