@@ -48,6 +48,7 @@ pub(super) struct LineToml {
     folder: Option<Spanned<String>>,
     address: Option<Spanned<String>>,
     connect_wait: Option<Spanned<u64>>,
+    binary: Option<Spanned<bool>>,
     prefix: Option<Spanned<String>>,
     pulse: Option<Spanned<bool>>,
     location: Option<Spanned<bool>>,

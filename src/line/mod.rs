@@ -15,11 +15,13 @@ pub mod exec;
 pub mod framing;
 pub mod holder;
 pub mod lock;
+pub mod nvt;
 pub mod ports;
 pub mod pty;
 pub mod serial;
 pub mod seven_bit;
 pub mod tcp;
+pub mod telnet;
 
 pub use address::Address;
 pub use framing::{DataBits, Framing, Parity, StopBits};
@@ -74,6 +76,17 @@ pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {
     /// Whether bytes above 127 pass, both ways, as far as it is known by now.
     fn eight_bit(&self) -> bool {
         true
+    }
+
+    /// Whether the eighth bit is cut off for sure, and not only unagreed upon.
+    fn cuts_eighth_bit(&self) -> bool {
+        !self.eight_bit()
+    }
+
+    /// Asks the other end to let eight bits pass; false = there is nobody to ask. The answer is in
+    /// [`Line::eight_bit`] once something sent afterwards has been answered.
+    fn ask_eight_bit(&mut self) -> bool {
+        false
     }
 
     /// Tells the other end how large the screen here is; `Ok(false)` = this line cannot tell.

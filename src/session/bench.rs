@@ -149,7 +149,7 @@ async fn open_modem(
         let message = "this line has no modem (modem = \"none\", or a profile without `dial`): there is nothing to speak to";
         return Err(Failure::new(Ending::Config, Stage::Preparing, message));
     };
-    let opened = open_unless(line, interrupted, watch).await?;
+    let opened = open_unless(line, None, interrupted, watch).await?;
     Ok((Link::new(opened, transcript), profile))
 }
 

@@ -123,9 +123,18 @@ impl Session<'_> {
         self.link.rate_down()
     }
 
-    /// Whether bytes above 127 pass, both ways, as far as it is known by now.
-    pub fn eight_bit(&self) -> bool {
-        self.link.eight_bit()
+    /// Whether only seven bits of a byte pass for sure.
+    pub fn cuts_eighth_bit(&self) -> bool {
+        self.link.cuts_eighth_bit()
+    }
+
+    /// Whether bytes above 127 pass on this line, both ways. Where they do not, the other end is asked to
+    /// let them, if there is one to ask.
+    pub async fn passes_eight_bits(&mut self, stage: Stage) -> Result<bool, Failure> {
+        if !self.link.eight_bit() && self.link.ask_eight_bit() {
+            self.run(":", stage, 0).await?; // what was asked before it is answered before it
+        }
+        Ok(self.link.eight_bit())
     }
 
     /// Runs one command and gives what it printed and how it ended.
@@ -248,7 +257,7 @@ async fn on_line<T>(
 ) -> (Result<T, Failure>, CallReport) {
     let mut report = CallReport::default();
     watch(Progress::Stage(Stage::Opening, name.to_owned()));
-    let opened = match open_unless(line, interrupted, watch).await {
+    let opened = match open_unless(line, plan.account.user.as_deref(), interrupted, watch).await {
         Ok(opened) => opened,
         Err(failure) => return (Err(failure), report),
     };

@@ -109,6 +109,11 @@ impl Link {
         self.rate_down
     }
 
+    /// Asks the other end to let eight bits pass; false = there is nobody to ask.
+    pub fn ask_eight_bit(&mut self) -> bool {
+        self.line.ask_eight_bit()
+    }
+
     /// The port's own bit rate, where it has one: what [`Control::Speed`] made of it.
     pub fn port_speed(&self) -> Option<u32> {
         self.line.speed()
@@ -117,6 +122,11 @@ impl Link {
     /// Whether bytes above 127 pass, both ways, as far as it is known by now.
     pub fn eight_bit(&self) -> bool {
         !self.seven_bit_host && self.line.eight_bit()
+    }
+
+    /// Whether only seven bits of a byte pass for sure.
+    pub fn cuts_eighth_bit(&self) -> bool {
+        self.seven_bit_host || self.line.cuts_eighth_bit()
     }
 
     /// The host was seen to send seven bits and parity, whatever the line carries.

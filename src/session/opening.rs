@@ -10,18 +10,21 @@ use crate::config::{ExecCommand, LineConfig, LineKind, PortConfig, Remote, Seria
 use crate::line::exec::{ExecLine, ExecSettings};
 use crate::line::serial::{self, OpenError, SerialLine, SerialSettings};
 use crate::line::tcp::{self, ConnectError, TcpLine};
+use crate::line::telnet::{TelnetLine, TelnetSettings};
 use crate::line::{DataBits, Framing, Line, Parity, SevenBit};
 use crate::modem::FlowChoice;
 
 /// Opens the line that is described, and tells what went not quite as it should. Ends at once when the
-/// user wants to stop: a host may take long to answer.
+/// user wants to stop: a host may take long to answer. Hosts that ask beforehand who logs in are told
+/// `user`.
 pub(super) async fn open_unless(
     config: &LineConfig,
+    user: Option<&str>,
     interrupted: &mut impl AsyncFnMut() -> &'static str,
     watch: Watch<'_>,
 ) -> Result<Box<dyn Line>, Failure> {
     let line = tokio::select! {
-        opened = open(config) => opened?,
+        opened = open(config, user) => opened?,
         signal = interrupted() => {
             return Err(Failure::new(Ending::Interrupted, Stage::Opening, format!("ended by {signal}")));
         }
@@ -33,7 +36,7 @@ pub(super) async fn open_unless(
 }
 
 /// Opens the line that is described.
-async fn open(config: &LineConfig) -> Result<Box<dyn Line>, Failure> {
+async fn open(config: &LineConfig, user: Option<&str>) -> Result<Box<dyn Line>, Failure> {
     match &config.kind {
         LineKind::Serial(port) => open_serial(port, config.lock_dir.clone()),
         LineKind::Exec(exec) => {
@@ -44,7 +47,15 @@ async fn open(config: &LineConfig) -> Result<Box<dyn Line>, Failure> {
             let stream = connected(remote).await?;
             Ok(Box::new(TcpLine::new(stream, remote.address.to_string())))
         }
-        LineKind::Telnet(_) | LineKind::Rfc2217(_) => {
+        LineKind::Telnet(host) => {
+            let stream = connected(&host.remote).await?;
+            let address = &host.remote.address;
+            let usual = TelnetSettings::new(address.to_string(), address.port);
+            let settings = TelnetSettings { user: user.map(str::to_owned), binary: host.binary, ..usual };
+            let line = TelnetLine::over_tcp(stream, settings);
+            Ok(Box::new(line.map_err(|error| Failure::new(Ending::NoCarrier, Stage::Opening, error))?))
+        }
+        LineKind::Rfc2217(_) => {
             Err(Failure::new(Ending::Config, Stage::Opening, "lines over a network come next"))
         }
         LineKind::File => {

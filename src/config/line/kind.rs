@@ -10,6 +10,7 @@ use toml::Spanned;
 
 use super::LineToml;
 use crate::config::{ConfigError, Place, expand_home, has_control};
+use crate::line::telnet::TELNET_PORT;
 use crate::line::{Address, DataBits, Framing, Parity, StopBits};
 use crate::modem::FlowChoice;
 
@@ -144,6 +145,8 @@ pub struct Remote {
 pub struct TelnetHost {
     /// Where.
     pub remote: Remote,
+    /// Ask for BINARY (RFC 856), and agree to it.
+    pub binary: bool,
 }
 
 /// A serial port of a terminal server.
@@ -167,7 +170,11 @@ pub(super) fn check_kind(raw: &LineToml, place: &Place<'_>) -> Result<LineKind, 
         "serial" => LineKind::Serial(check_serial(raw, place)?),
         "exec" => LineKind::Exec(check_exec(raw, place)?),
         "tcp" => LineKind::Tcp(check_remote(raw, None, place)?),
-        "telnet" => LineKind::Telnet(TelnetHost { remote: check_remote(raw, Some(TELNET_PORT), place)? }),
+        "telnet" => {
+            let remote = check_remote(raw, Some(TELNET_PORT), place)?;
+            let binary = raw.binary.as_ref().is_none_or(|binary| *binary.get_ref());
+            LineKind::Telnet(TelnetHost { remote, binary })
+        }
         "rfc2217" => {
             let remote = check_remote(raw, None, place)?;
             LineKind::Rfc2217(RemotePort { remote, settings: check_port(raw, place)? })
@@ -213,6 +220,7 @@ fn keys(raw: &LineToml) -> Vec<Key> {
         ("folder", at(&raw.folder), &["exec"]),
         ("address", at(&raw.address), &["tcp", "telnet", "rfc2217"]),
         ("connect_wait", at(&raw.connect_wait), &["tcp", "telnet", "rfc2217"]),
+        ("binary", at(&raw.binary), &["telnet"]),
     ]
 }
 
@@ -348,8 +356,6 @@ const TERM: &str = "vt100";
 const ROWS_BOUNDS: std::ops::RangeInclusive<u16> = 2..=1_000;
 /// Fewer characters in a line, and editors of command lines begin to scroll in odd ways.
 const COLUMNS_BOUNDS: std::ops::RangeInclusive<u16> = 20..=1_000;
-/// RFC 854: the well-known port.
-const TELNET_PORT: u16 = 23;
 /// How long connecting may take unless the line says.
 const CONNECT_WAIT: Duration = Duration::from_secs(30);
 /// What a line may say, in seconds: a satellite link takes a few, and nobody waits longer.
