@@ -22,7 +22,7 @@ use account::{AccountToml, check_account};
 pub use calling::Calling;
 pub use dialling::Redial;
 pub use line::{
-    ExecCommand, LineKind, PortConfig, Remote, RemotePort, SPEED_DEFAULT, SerialPort, TelnetHost,
+    ExecCommand, LineKind, PortConfig, Remote, RemotePort, SPEED_DEFAULT, SerialPort, TelnetHost, Window,
 };
 use line::{LineToml, check_line};
 pub use modems::{ModemFolders, ModemUse};
@@ -202,7 +202,24 @@ impl Config {
             let checked = check_account(&name, &account, &config.lines, &place)?;
             config.accounts.insert(name, checked);
         }
+        config.hide_passwords();
         Ok(config)
+    }
+
+    /// No command of a line is to find a password in its environment, whosever it is.
+    fn hide_passwords(&mut self) {
+        let sources = self.accounts.values().filter_map(|account| account.password.as_ref());
+        let hidden: Vec<String> = sources
+            .filter_map(|source| match source {
+                PasswordSource::Env(name) => Some(name.clone()),
+                PasswordSource::Command(_) | PasswordSource::File(_) | PasswordSource::Keyring(_) => None,
+            })
+            .collect();
+        for line in self.lines.values_mut() {
+            if let LineKind::Exec(exec) = &mut line.kind {
+                exec.hidden_env.clone_from(&hidden);
+            }
+        }
     }
 
     /// The account of this name.

@@ -130,7 +130,8 @@ fn each_defect_of_a_line_is_one_line_with_its_remedy() {
         listener.local_addr().unwrap().port()
     };
     let device = |path: &Path| format!("kind = \"serial\"\ndevice = {}\n", shown(path));
-    let cases: [LineCase; 7] = [
+    let cases: [LineCase; 8] = [
+        (format!("{EXEC}folder = \"/no/such/folder\"\n"), 69, "program", "/no/such/folder", "mend `folder`"),
         (device(Path::new("/dev/ttyUSB99")), 69, "device", "there is no /dev/ttyUSB99", "plug"),
         (device(&dangling), 69, "device", "it leads to /dev/serial/by-id/usb-gone", "plug"),
         (device(&file), 69, "device", "is not a serial port", "modem list"),

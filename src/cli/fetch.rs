@@ -124,10 +124,11 @@ pub(super) fn open_store(global: &Global, account: &AccountConfig, name: &str) -
 
 /// The password from its source, or from the person: before the call, not during it.
 pub(super) fn ask_password(account: &AccountConfig, name: &str) -> Result<Option<Secret>, Failure> {
-    let Some(user) = &account.user else { return Ok(None) };
     if let Some(source) = &account.password {
+        // Also without a user: `ssh` names one in its command, and asks for a password all the same.
         return source.read(name).map(Some).map_err(config_failure);
     }
+    let Some(user) = &account.user else { return Ok(None) };
     match rpassword::prompt_password(format!("Password for {user} ({name}): ")) {
         Ok(text) => Ok(Some(Secret::new(text))),
         Err(error) => {
@@ -222,6 +223,7 @@ pub(super) async fn in_call_watched<T>(
     let plan = CallPlan {
         dials: Some(Dials::new(&state)),
         troubles: Some(Troubles::new(&state)),
+        ask: display.person(),
         ..CallPlan::new(config, account, password, nonce)
     };
     let transcript = display.transcript(global);

@@ -19,6 +19,7 @@ mod fetch;
 mod interrupt;
 mod list;
 mod modem;
+mod person;
 mod progress;
 mod redial;
 mod report;
@@ -108,6 +109,8 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&cli.global, &args),
         Command::Completions(args) => completions::run(&args),
     };
+    // What ignores SIGHUP would outlive us.
+    crate::line::exec::wait_for_all();
     match ran {
         Ok(ending) => exit::exit(ending),
         Err(failure) => {

@@ -64,7 +64,7 @@ pub async fn examine(
     watch: Watch<'_>,
     mut interrupted: impl AsyncFnMut() -> &'static str,
 ) -> Result<Examined, Failure> {
-    let opened = open_unless(line, &mut interrupted, &mut |_| {}).await?;
+    let opened = open_unless(line, None, &mut interrupted, &mut |_| {}).await?;
     let warnings = opened.warnings().to_vec();
     let mut link = Link::new(opened, transcript);
     let modem = match &line.modem {
@@ -213,7 +213,7 @@ async fn open_modem(
         let message = "this line has no modem (modem = \"none\", or a profile without `dial`): there is nothing to speak to";
         return Err(Failure::new(Ending::Config, Stage::Preparing, message));
     };
-    let opened = open_unless(line, interrupted, watch).await?;
+    let opened = open_unless(line, None, interrupted, watch).await?;
     Ok((Link::new(opened, transcript), profile))
 }
 

@@ -36,15 +36,30 @@ impl<'s, 'c> ByShell<'s, 'c> {
     }
 
     /// Which protocol carries a mailbox of this size.
-    fn zmodem_carries(&self, size: u64) -> Result<bool, Failure> {
+    async fn zmodem_carries(&mut self, size: u64) -> Result<bool, Failure> {
         let has_sz = self.session.facts.zmodem_sender().is_some();
         match self.choice {
             TransferChoice::Zmodem if !has_sz => {
                 let message = "the account says transfer = \"zmodem\", but the host has no sz";
                 Err(Failure::new(Ending::HostLacks, Stage::Transfer, message))
             }
-            TransferChoice::Zmodem => Ok(true),
-            TransferChoice::Auto => Ok(has_sz && size <= ZMODEM_SIZE_MAX),
+            TransferChoice::Zmodem if self.session.cuts_eighth_bit() => {
+                let message =
+                    "the account says transfer = \"zmodem\", but only seven bits of a byte pass here";
+                Err(Failure::new(Ending::Config, Stage::Transfer, message))
+            }
+            TransferChoice::Zmodem => {
+                if !self.session.passes_eight_bits(Stage::Transfer).await? {
+                    let note = "the host does not agree to eight bits, which ZMODEM needs; transfer = \"zmodem\" \
+                                says to try";
+                    self.tell(Telling::Note(note.to_owned()));
+                }
+                Ok(true)
+            }
+            TransferChoice::Auto if has_sz && size <= ZMODEM_SIZE_MAX => {
+                self.session.passes_eight_bits(Stage::Transfer).await
+            }
+            TransferChoice::Auto => Ok(false),
             TransferChoice::Text => Ok(false),
         }
     }
@@ -154,7 +169,7 @@ impl Mailbox for ByShell<'_, '_> {
         size: u64,
         keep: &mut Keep<'_, E>,
     ) -> Result<Carried, E> {
-        let zmodem = self.zmodem_carries(size)?;
+        let zmodem = self.zmodem_carries(size).await?;
         let how = if zmodem { "zmodem" } else { "text" };
         self.tell(Telling::Carrying(how));
         self.tell(Telling::Bytes { done: 0, total: size - from });

@@ -3,9 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::call::{CallPlan, CallReport, OnLine, log_in, now, open_shell};
+use super::call::{CallPlan, CallReport, OnLine, now, open_shell};
 use super::dialling::{connected, dial, hang_up, not_ready, set_up, tell_ready};
 use super::link::{LineEnd, Link};
+use super::logging_in::log_in;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{Calling, ModemUse};
 use crate::login::{LoginEvent, PromptLook};

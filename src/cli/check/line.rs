@@ -12,7 +12,7 @@ use crate::cli::Global;
 use crate::cli::interrupt::Signals;
 use crate::cli::modem::{all_profiles, what_hangs_on};
 use crate::cli::progress::Display;
-use crate::config::{LineConfig, LineKind, Remote, RemotePort, SerialPort};
+use crate::config::{ExecCommand, LineConfig, LineKind, Remote, RemotePort, SerialPort};
 use crate::line::Leads;
 use crate::line::exec::find_program;
 use crate::line::holder::{HeldBy, in_use_by};
@@ -43,7 +43,7 @@ pub(super) async fn look(
             false
         }
         LineKind::Exec(exec) => {
-            program(&exec.command, has_modem, sheet);
+            program(exec, has_modem, sheet);
             false
         }
         LineKind::File => {
@@ -226,9 +226,14 @@ fn lock_place(device: &Path, dir: Option<&Path>, sheet: &mut Sheet) {
     }
 }
 
-fn program(command: &[String], has_modem: bool, sheet: &mut Sheet) {
-    let program = command.first().map_or("", String::as_str);
-    match find_program(OsStr::new(program)) {
+fn program(exec: &ExecCommand, has_modem: bool, sheet: &mut Sheet) {
+    let program = exec.command.first().map_or("", String::as_str);
+    if let Some(folder) = exec.folder.as_ref().filter(|folder| !folder.is_dir()) {
+        let found = format!("the folder {} in which it is to begin is not there", folder.display());
+        return sheet.wrong(Ending::NoSuchPort, "program", found, "make it, or mend `folder` of the line");
+    }
+    let path = exec.env.get("PATH").map(OsStr::new);
+    match find_program(OsStr::new(program), path, exec.folder.as_deref()) {
         Ok(path) => {
             let modem = if has_modem { ", nor the modem behind it asked" } else { "" };
             let path = path.display();
@@ -298,7 +303,11 @@ fn told(
 ) -> Result<(), Failure> {
     // What is said of locks was found from outside already.
     for warning in examined.warnings.iter().filter(|warning| !warning.contains("lock")) {
-        sheet.warning("port", warning, "use another port, or flow = \"xonxoff\" at a low speed");
+        let remedy = match warning.contains("flow control") {
+            true => "use another port, or flow = \"xonxoff\" at a low speed",
+            false => "none needed, unless calls fail",
+        };
+        sheet.warning("port", warning, remedy);
     }
     let answered = match (&line.modem, examined.modem) {
         (Some(profile), Some(Ok(found))) => {
