@@ -19,7 +19,7 @@
 //!     ├── modem ····· AT commands ─────────────▶ CONNECT, or why not
 //!     ├── login ····· banners, prompts ────────▶ a prompt
 //!     ├── shell ····· a loader, an agent ──────▶ commands run once, exact bytes back
-//!     ├── access ···· survey, index ───────────▶ how long the mailbox is, what is in it, digests
+//!     ├── access ···· a mailbox, by shell or path ▶ how long it is, what is in it, digests, removal
 //!     ├── transfer ·· zmodem, text ────────────▶ the mailbox's bytes, in order, proven
 //!     ▼                                                    │
 //!   store ◀────────────────────────────────────────────────┘

@@ -1,7 +1,11 @@
-//! A mailbox reached by shell: what is in it ([`survey`]), its index ([`index`]). Commands are built
-//! and replies parsed here; [`crate::session`] runs them.
+//! A mailbox reached by shell or by path, behind one trait: [`Mailbox`].
+//!
+//! For the shell, commands are built and replies parsed here ([`survey`], [`index`]); [`crate::session`]
+//! runs them.
 
 pub mod index;
+pub mod mailbox;
 pub mod survey;
 
+pub use mailbox::{Carried, Keep, Mailbox, Removal, Surveyed, Telling};
 pub use survey::{DigestTool, HeadTool, Location, Proof, Survey, Tools};

@@ -12,6 +12,7 @@ use crate::config::{
 };
 use crate::modem::Profile;
 use crate::secret::Secret;
+use crate::session::by_shell::ByShell;
 use crate::session::{Ending, Failure, Stage};
 use crate::sim::dce::DceOptions;
 use crate::sim::front::{self, FrontOptions};
@@ -71,8 +72,9 @@ async fn demo(global: &Global, args: &Args) -> Result<Ending, Failure> {
     let location = Location::Default;
     let password = Some(Secret::new(PASSWORD.to_owned()));
     let (went, report) = fetch::in_call(&store_at, &config, NAME, &account, password, async |session| {
-        let listed = crate::session::list::list(session, &store, &location).await?;
-        let fetched = crate::session::fetch::fetch(session, &mut store, &location, account.transfer).await?;
+        let mut mailbox = ByShell::new(session, &location, account.transfer);
+        let listed = crate::session::list::list(&mut mailbox, &store).await?;
+        let fetched = crate::session::fetch::fetch(&mut mailbox, &mut store).await?;
         Ok((listed, fetched))
     })
     .await;

@@ -8,6 +8,7 @@ use super::{Global, accounts_of};
 use crate::access::Location;
 use crate::mailbox::display::{self, Row};
 use crate::mailbox::message::Summary;
+use crate::session::by_shell::ByShell;
 use crate::session::call::CallReport;
 use crate::session::list::{Listed, list};
 use crate::session::{Ending, Failure};
@@ -47,8 +48,9 @@ fn list_account(global: &Global, args: &Args) -> Result<Ending, Failure> {
     for name in &names {
         let Ready { account, password, store } = prepare(global, &config, name)?;
         let location = Location::new(account.mailbox.as_deref());
+        let choice = account.transfer;
         let (listed, _) = with_call(global, &config, name, &account, password, async |session| {
-            list(session, &store, &location).await
+            list(&mut ByShell::new(session, &location, choice), &store).await
         });
         print(global, name, &listed?);
     }

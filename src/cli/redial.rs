@@ -12,6 +12,7 @@ use super::interrupt::Signals;
 use super::progress::Display;
 use crate::access::Location;
 use crate::config::{Calling, Config, Redial};
+use crate::session::by_shell::ByShell;
 use crate::session::call::CallReport;
 use crate::session::fetch::{Fetched, fetch, store_failure};
 use crate::session::memory::{local_time, now};
@@ -56,7 +57,7 @@ async fn calls(global: &Global, config: &Config, name: &str, ready: Ready, patie
             name,
             &account,
             password.clone(),
-            async |session| fetch(session, &mut store, &location, choice).await,
+            async |session| fetch(&mut ByShell::new(session, &location, choice), &mut store).await,
         )
         .await;
         // Ended by a signal or a failure: what had come is kept, on disk.

@@ -18,6 +18,7 @@ pub mod ports;
 pub mod pty;
 pub mod rfc2217;
 pub mod serial;
+pub mod tcp;
 
 pub use address::Address;
 pub use framing::{DataBits, Framing, Parity, StopBits};

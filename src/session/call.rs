@@ -17,7 +17,7 @@ use super::opening::open;
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{AccountConfig, Config, LineConfig};
-use crate::login::{Credentials, Login, LoginError, LoginLimits, PromptLook};
+use crate::login::{Credentials, LoggedIn, Login, LoginError, LoginLimits, PromptLook};
 use crate::machine::Machine;
 use crate::modem::{ConnectInfo, Said};
 use crate::secret::Secret;
@@ -106,11 +106,11 @@ impl Session<'_> {
     }
 
     /// Pumps a machine that carries payload; its events are told to `on_event`.
-    pub async fn carry<M: Machine>(
+    pub async fn carry<M: Machine, E>(
         &mut self,
         machine: &mut M,
-        mut on_event: impl FnMut(&mut dyn FnMut(Progress), M::Event) -> Result<(), Failure>,
-    ) -> Result<M::Outcome, Failure> {
+        mut on_event: impl FnMut(&mut dyn FnMut(Progress), M::Event) -> Result<(), E>,
+    ) -> Result<M::Outcome, E> {
         self.link.transcript.begin_payload(now());
         let watch = &mut *self.watch;
         let outcome = self.link.drive(machine, |_, event| on_event(watch, event)).await;
@@ -138,8 +138,31 @@ pub async fn call<T>(
     plan: &CallPlan,
     transcript: Transcript,
     watch: Watch<'_>,
-    mut interrupted: impl AsyncFnMut() -> &'static str,
+    interrupted: impl AsyncFnMut() -> &'static str,
     work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
+) -> (Result<T, Failure>, CallReport) {
+    on_line(plan, transcript, watch, interrupted, async |mut on| to_the_shell_and_back(&mut on, work).await)
+        .await
+}
+
+/// A line that is open, and what belongs to the call on it.
+pub(super) struct OnLine<'a> {
+    pub(super) plan: &'a CallPlan,
+    pub(super) line: &'a LineConfig,
+    pub(super) link: &'a mut Link,
+    pub(super) watch: Watch<'a>,
+    pub(super) report: &'a mut CallReport,
+    /// From when on a call is up.
+    pub(super) carrier_since: &'a mut Option<Instant>,
+}
+
+/// Opens a line, does `what` on it, and brings the modem on-hook, however that ended.
+pub(super) async fn on_line<T>(
+    plan: &CallPlan,
+    transcript: Transcript,
+    watch: Watch<'_>,
+    mut interrupted: impl AsyncFnMut() -> &'static str,
+    what: impl AsyncFnOnce(OnLine<'_>) -> Result<T, Failure>,
 ) -> (Result<T, Failure>, CallReport) {
     let mut report = CallReport::default();
     let (mut link, line) = match open_first_free(plan, transcript, watch).await {
@@ -156,8 +179,14 @@ pub async fn call<T>(
         watch(progress);
     };
     let mut went = {
-        let going =
-            to_the_shell_and_back(plan, line, &mut link, &mut noting, &mut report, &mut carrier_since, work);
+        let going = what(OnLine {
+            plan,
+            line,
+            link: &mut link,
+            watch: &mut noting,
+            report: &mut report,
+            carrier_since: &mut carrier_since,
+        });
         // A panic must not leave the modem off-hook: it ends the call as any failure does.
         let going = AssertUnwindSafe(going).catch_unwind();
         tokio::select! {
@@ -209,19 +238,13 @@ async fn open_first_free<'a>(
     Err(locked.unwrap_or_else(|| Failure::new(Ending::Config, Stage::Opening, "the account names no line")))
 }
 
-#[allow(clippy::too_many_arguments)] // the parts of one call, each borrowed for its length only
 async fn to_the_shell_and_back<T>(
-    plan: &CallPlan,
-    line: &LineConfig,
-    link: &mut Link,
-    watch: Watch<'_>,
-    report: &mut CallReport,
-    carrier_since: &mut Option<Instant>,
+    on: &mut OnLine<'_>,
     work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let shell = reach(plan, line, link, watch, report, carrier_since).await?;
+    let shell = reach(on).await?;
     let facts = shell.facts().clone();
-    let mut session = Session { link, shell, facts, watch };
+    let mut session = Session { link: on.link, shell, facts, watch: on.watch };
     let worked = work(&mut session).await;
     // The host hangs up when its session ends, which is the quickest way off the line.
     if worked.is_ok() {
@@ -237,7 +260,7 @@ pub(super) async fn log_in(
     user: Option<&str>,
     link: &mut Link,
     watch: Watch<'_>,
-) -> Result<PromptLook, Failure> {
+) -> Result<LoggedIn, Failure> {
     let user = user.map(str::to_owned);
     watch(Progress::Stage(Stage::LoggingIn, user.clone().unwrap_or_default()));
     if let Some(password) = &plan.password {
@@ -247,7 +270,7 @@ pub(super) async fn log_in(
     let mut login = Login::new(credentials, LoginLimits::default());
     // What it tells on the way stands in the transcript already.
     let outcome = link.drive(&mut login, |_, _| Ok::<_, Failure>(())).await?;
-    outcome.map(|logged_in| logged_in.look).map_err(|error| {
+    outcome.map_err(|error| {
         let ending = match &error {
             LoginError::Refused { .. } => Ending::LoginRefused,
             LoginError::Expired { .. } => Ending::LoginExpired,

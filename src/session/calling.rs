@@ -3,26 +3,30 @@
 
 use std::time::{Duration, Instant};
 
-use super::call::{CallPlan, CallReport, log_in, now, open_shell};
+use super::call::{CallPlan, CallReport, OnLine, log_in, now, open_shell};
 use super::dialling::{connected, dial, hang_up, not_ready, set_up, tell_ready};
 use super::link::{LineEnd, Link};
 use super::{Ending, Failure, Progress, Stage, Watch};
-use crate::config::{Calling, LineConfig, ModemUse};
+use crate::config::{Calling, ModemUse};
 use crate::login::PromptLook;
 use crate::machine::{Machine, Output};
 use crate::modem::answer::answering_no_more;
 use crate::modem::{Answer, AnswerError, AnswerEvent, Answering, Profile};
 use crate::shell::Shell;
 
-/// From a line just opened to a shell. `carrier_since` says from when on a call is up.
-pub(super) async fn reach(
-    plan: &CallPlan,
-    line: &LineConfig,
-    link: &mut Link,
-    watch: Watch<'_>,
-    report: &mut CallReport,
-    carrier_since: &mut Option<Instant>,
-) -> Result<Shell, Failure> {
+/// From a line just opened to a shell.
+pub(super) async fn reach(on: &mut OnLine<'_>) -> Result<Shell, Failure> {
+    if let Some(shell) = connect(on).await? {
+        return Ok(shell);
+    }
+    let look = log_in(on.plan, on.plan.account.user.as_deref(), on.link, on.watch).await?.look;
+    open_shell(on.plan, on.link, on.watch, look).await
+}
+
+/// From a line just opened to a host that waits for a login. A shell, if a host that was to call back has
+/// given one instead.
+pub(super) async fn connect(on: &mut OnLine<'_>) -> Result<Option<Shell>, Failure> {
+    let OnLine { plan, line, link, watch, report, carrier_since } = on;
     let user = plan.account.user.as_deref();
     let (numbers, dials) = (&plan.account.phones, plan.dials.as_ref());
     match (&line.modem, &plan.account.calling) {
@@ -36,13 +40,13 @@ pub(super) async fn reach(
         }
         (Some(profile), Calling::HostCallsBack { wait, user: first_user, rings }) => {
             dial(numbers, dials, line, link, watch, report).await?;
-            *carrier_since = Some(now());
+            **carrier_since = Some(now());
             let first_user = first_user.as_deref().or(user);
             if let Some(shell) = ask_to_call_back(plan, first_user, link, watch).await? {
                 watch(Progress::Note(
                     "the host has not hung up to call back; going on with this call".into(),
                 ));
-                return Ok(shell);
+                return Ok(Some(shell));
             }
             end_first_call(profile, link, watch, report, carrier_since).await?;
             let answering = Answering { wait: *wait, rings: *rings, by_modem: false };
@@ -52,8 +56,7 @@ pub(super) async fn reach(
         }
     }
     carrier_since.get_or_insert_with(now);
-    let look = log_in(plan, user, link, watch).await?;
-    open_shell(plan, link, watch, look).await
+    Ok(None)
 }
 
 /// The profile by which a call is hung up at its end: a modem that answered by itself is to stop it.
@@ -78,7 +81,7 @@ async fn ask_to_call_back(
     watch: Watch<'_>,
 ) -> Result<Option<Shell>, Failure> {
     let look = match log_in(plan, user, link, watch).await {
-        Ok(look) => look,
+        Ok(logged_in) => logged_in.look,
         Err(_) if carrier_lost(link) => return Ok(None),
         Err(failure) => return Err(failure),
     };

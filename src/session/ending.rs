@@ -89,6 +89,8 @@ pub enum Stage {
     Transfer,
     /// Putting it into the folder.
     Delivery,
+    /// Removing messages from the mailbox.
+    Removal,
     /// Leaving.
     HangingUp,
 }
@@ -105,6 +107,7 @@ impl std::fmt::Display for Stage {
             Self::Survey => "looking at the mailbox",
             Self::Transfer => "carrying the mail",
             Self::Delivery => "delivering",
+            Self::Removal => "removing mail from the mailbox",
             Self::HangingUp => "hanging up",
         })
     }

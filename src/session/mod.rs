@@ -3,11 +3,12 @@
 //!
 //! [`link`] drives one machine over one line; [`transcript`] shows the dialogue; [`call`] strings
 //! the machines together from dialling to a shell and back to a modem on-hook (`opening` is its start,
-//! `calling` how a call comes about, [`dialling`] the part with the modem); [`fetch`] and [`list`] are what is done with the
-//! shell. [`bench`] speaks to a modem without an account. [`retry`] says when a number may be dialled,
+//! `calling` how a call comes about, [`dialling`] the part with the modem); [`fetch`] and [`list`] are what is done with a
+//! mailbox, [`by_shell`] is the one behind a shell. [`bench`] speaks to a modem without an account. [`retry`] says when a number may be dialled,
 //! [`memory`] asks it. [`ending`] names every way in which a call can end.
 
 pub mod bench;
+pub mod by_shell;
 pub mod call;
 mod calling;
 pub mod dialling;

@@ -1,10 +1,13 @@
 //! Opening a line of any kind, and what it means for the call when that fails.
 
+use tokio::net::TcpStream;
+
 use super::{Ending, Failure, Stage};
-use crate::config::{LineConfig, LineKind};
+use crate::config::{LineConfig, LineKind, Remote};
 use crate::line::Line;
 use crate::line::exec::{ExecLine, ExecSettings};
 use crate::line::serial::{self, OpenError, SerialLine, SerialSettings};
+use crate::line::tcp::{self, ConnectError, TcpLine};
 use crate::modem::FlowChoice;
 
 /// Opens the line that is described.
@@ -25,7 +28,11 @@ pub(super) async fn open(config: &LineConfig) -> Result<Box<dyn Line>, Failure> 
             let spawned = ExecLine::spawn(&ExecSettings::new(&exec.command));
             Ok(Box::new(spawned.map_err(|error| Failure::new(Ending::NoSuchPort, Stage::Opening, error))?))
         }
-        LineKind::Tcp(_) | LineKind::Telnet(_) | LineKind::Rfc2217(_) => {
+        LineKind::Tcp(remote) => {
+            let stream = connected(remote).await?;
+            Ok(Box::new(TcpLine::new(stream, remote.address.to_string())))
+        }
+        LineKind::Telnet(_) | LineKind::Rfc2217(_) => {
             Err(Failure::new(Ending::Config, Stage::Opening, "lines over a network come next"))
         }
         LineKind::File => {
@@ -33,6 +40,18 @@ pub(super) async fn open(config: &LineConfig) -> Result<Box<dyn Line>, Failure> 
             Err(Failure::new(Ending::Config, Stage::Opening, message))
         }
     }
+}
+
+/// A connection for a line over a network. A host that is not reached now may be later; a name that does
+/// not exist is written wrong.
+async fn connected(remote: &Remote) -> Result<TcpStream, Failure> {
+    tcp::connect(&remote.address, remote.connect_wait).await.map_err(|error| {
+        let ending = match &error {
+            ConnectError::NoSuchName { .. } => Ending::NoSuchPort,
+            ConnectError::NotLookedUp { .. } | ConnectError::NotReached { .. } => Ending::NoCarrier,
+        };
+        Failure::new(ending, Stage::Opening, error)
+    })
 }
 
 fn serial_failure(error: &OpenError) -> Failure {
