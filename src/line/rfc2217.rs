@@ -16,6 +16,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::nvt::{Decoder, Item, Mode, Options, Reply, Side, encode_data, option};
 use super::serial::Flow;
+use super::tcp::why_lost;
 use super::{Leads, Line};
 
 pub mod codec;
@@ -107,7 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Rfc2217Line<S> {
                 self.send(cx);
             }
             Poll::Ready(Err(error)) => {
-                self.end(&format!("the connection was lost: {error}"));
+                self.end(&why_lost(&error));
                 return Poll::Ready(Err(error));
             }
             Poll::Pending => {

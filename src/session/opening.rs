@@ -3,9 +3,10 @@
 use tokio::net::TcpStream;
 
 use super::{Ending, Failure, Stage};
-use crate::config::{LineConfig, LineKind, Remote};
+use crate::config::{LineConfig, LineKind, PortConfig, Remote};
 use crate::line::Line;
 use crate::line::exec::{ExecLine, ExecSettings};
+use crate::line::rfc2217::{self, RemoteSettings, Rfc2217Line};
 use crate::line::serial::{self, OpenError, SerialLine, SerialSettings};
 use crate::line::tcp::{self, ConnectError, TcpLine};
 use crate::modem::FlowChoice;
@@ -14,11 +15,7 @@ use crate::modem::FlowChoice;
 pub(super) async fn open(config: &LineConfig) -> Result<Box<dyn Line>, Failure> {
     match &config.kind {
         LineKind::Serial(port) => {
-            let flow = match port.settings.flow {
-                FlowChoice::RtsCts => serial::Flow::RtsCts,
-                FlowChoice::XonXoff => serial::Flow::XonXoff,
-                FlowChoice::None => serial::Flow::None,
-            };
+            let flow = flow(port.settings.flow);
             let lock_dir = config.lock_dir.clone();
             let settings =
                 SerialSettings { lock_dir, ..SerialSettings::new(&port.device, port.settings.speed, flow) };
@@ -32,13 +29,29 @@ pub(super) async fn open(config: &LineConfig) -> Result<Box<dyn Line>, Failure> 
             let stream = connected(remote).await?;
             Ok(Box::new(TcpLine::new(stream, remote.address.to_string())))
         }
-        LineKind::Telnet(_) | LineKind::Rfc2217(_) => {
+        LineKind::Rfc2217(port) => {
+            let PortConfig { speed, flow: choice, framing } = port.settings;
+            let settings = RemoteSettings { speed, flow: flow(choice), framing };
+            let stream = connected(&port.remote).await?;
+            let name = port.remote.address.to_string();
+            let opened = Rfc2217Line::open(stream, name, settings).await;
+            Ok(Box::new(opened.map_err(|error| remote_failure(&error))?))
+        }
+        LineKind::Telnet(_) => {
             Err(Failure::new(Ending::Config, Stage::Opening, "lines over a network come next"))
         }
         LineKind::File => {
             let message = "a line of kind \"file\" is a path to the mailbox: there is nothing to call";
             Err(Failure::new(Ending::Config, Stage::Opening, message))
         }
+    }
+}
+
+fn flow(choice: FlowChoice) -> serial::Flow {
+    match choice {
+        FlowChoice::RtsCts => serial::Flow::RtsCts,
+        FlowChoice::XonXoff => serial::Flow::XonXoff,
+        FlowChoice::None => serial::Flow::None,
     }
 }
 
@@ -63,6 +76,18 @@ fn serial_failure(error: &OpenError) -> Failure {
         | OpenError::NotSerial { .. }
         | OpenError::NoHardware { .. }
         | OpenError::Io { .. } => Ending::NoSuchPort,
+    };
+    Failure::new(ending, Stage::Opening, error)
+}
+
+fn remote_failure(error: &rfc2217::OpenError) -> Failure {
+    use rfc2217::OpenError as Remote;
+    let ending = match error {
+        Remote::Busy { .. } => Ending::PortLocked,
+        Remote::NotTelnet { .. } | Remote::NoComPort { .. } => Ending::Config,
+        Remote::Speed { .. } | Remote::Framing { .. } => Ending::Config,
+        Remote::NoAnswer { .. } | Remote::Closed { .. } => Ending::NoSuchPort,
+        Remote::Io { .. } => Ending::NoCarrier, // as a server that is not reached
     };
     Failure::new(ending, Stage::Opening, error)
 }
