@@ -84,6 +84,23 @@ pub struct AccountConfig {
     pub redial: Option<Redial>,
 }
 
+impl AccountConfig {
+    /// No mailbox, only a line that is at a shell, or at whatever it leads to.
+    pub fn at_shell(line: &str) -> Self {
+        Self {
+            lines: vec![line.to_owned()],
+            phones: Vec::new(),
+            calling: Calling::WeCall,
+            user: None,
+            password: None,
+            mailbox: None,
+            deliver: None,
+            transfer: TransferChoice::Auto,
+            redial: None,
+        }
+    }
+}
+
 /// Where mail is put.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deliver {
@@ -351,6 +368,23 @@ transfer = "text"
             assert!(message.starts_with(&format!("config.toml:{line}: ")), "{message}");
             assert!(message.contains(says), "{message}");
         }
+    }
+
+    #[test]
+    fn lines_of_several_kinds_stand_in_one_list_but_a_path_stands_alone() {
+        let more = "[line.far]\nkind = \"tcp\"\naddress = \"host:23\"\n[line.here]\nkind = \"file\"\n";
+        let with = |list: &str| format!("{}{more}", GOOD.replace("line = [\"usr\"]", list));
+        let config = Config::parse(&with("line = [\"ssh\", \"usr\", \"far\"]"), Path::new("config.toml"));
+        assert_eq!(config.unwrap().account("home").unwrap().lines, ["ssh", "usr", "far"]);
+        for (list, says) in
+            [("line = [\"usr\", \"here\"]", "stands alone"), ("line = [\"usr\", \"ssh\", \"usr\"]", "twice")]
+        {
+            let message = refused(&with(list));
+            assert!(message.starts_with("config.toml:14: ") && message.contains(says), "{message}");
+        }
+        // A number is needed as soon as one of them dials.
+        let message = refused(&with("line = [\"far\", \"usr\"]").replace("phone = \"+1 555 1212\"\n", ""));
+        assert!(message.contains("dials through line \"usr\""), "{message}");
     }
 
     #[test]

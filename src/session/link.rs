@@ -122,6 +122,35 @@ impl Link {
         }
     }
 
+    /// What has arrived and no machine has taken, for a person's eyes.
+    pub(super) fn take_arrived(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.input)
+    }
+
+    /// Queues what a person types.
+    pub(super) fn type_out(&mut self, bytes: &[u8]) {
+        if self.end.is_none() && self.unwritable.is_none() {
+            self.queue.extend_from_slice(bytes);
+        }
+    }
+
+    /// How many bytes wait for the line to take them.
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Moves bytes and looks after the line once; may be dropped at any moment.
+    pub(super) async fn stir(&mut self) {
+        self.wait(None).await;
+    }
+
+    /// Tells the other end how large a person's screen is, where the line can.
+    pub(super) fn set_window(&mut self, rows: u16, cols: u16) {
+        if let Err(error) = self.line.set_window(rows, cols) {
+            self.port_gone(error.to_string());
+        }
+    }
+
     /// How the line ended, once it has.
     pub fn end(&self) -> Option<&LineEnd> {
         self.end.as_ref()
@@ -436,7 +465,8 @@ impl Link {
         }
     }
 
-    fn control(&mut self, control: Control) {
+    /// Does something to the port itself.
+    pub(super) fn control(&mut self, control: Control) {
         let done = match control {
             Control::Dtr(on) => self.line.set_dtr(on).map(|_| ()),
             Control::Break(length) => {

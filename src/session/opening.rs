@@ -2,7 +2,7 @@
 
 use tokio::net::TcpStream;
 
-use super::{Ending, Failure, Stage};
+use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{LineConfig, LineKind, PortConfig, Remote};
 use crate::line::Line;
 use crate::line::exec::{ExecLine, ExecSettings};
@@ -11,8 +11,27 @@ use crate::line::serial::{self, OpenError, SerialLine, SerialSettings};
 use crate::line::tcp::{self, ConnectError, TcpLine};
 use crate::modem::FlowChoice;
 
+/// Opens the line that is described, and tells what went not quite as it should. Ends at once when the
+/// user wants to stop: a host may take long to answer.
+pub(super) async fn open_unless(
+    config: &LineConfig,
+    interrupted: &mut impl AsyncFnMut() -> &'static str,
+    watch: Watch<'_>,
+) -> Result<Box<dyn Line>, Failure> {
+    let line = tokio::select! {
+        opened = open(config) => opened?,
+        signal = interrupted() => {
+            return Err(Failure::new(Ending::Interrupted, Stage::Opening, format!("ended by {signal}")));
+        }
+    };
+    for warning in line.warnings() {
+        watch(Progress::Note(warning.clone()));
+    }
+    Ok(line)
+}
+
 /// Opens the line that is described.
-pub(super) async fn open(config: &LineConfig) -> Result<Box<dyn Line>, Failure> {
+async fn open(config: &LineConfig) -> Result<Box<dyn Line>, Failure> {
     match &config.kind {
         LineKind::Serial(port) => {
             let flow = flow(port.settings.flow);
