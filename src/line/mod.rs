@@ -18,6 +18,7 @@ pub mod lock;
 pub mod nvt;
 pub mod ports;
 pub mod pty;
+pub mod rfc2217;
 pub mod serial;
 pub mod seven_bit;
 pub mod tcp;
