@@ -16,6 +16,7 @@ pub mod framing;
 pub mod holder;
 pub mod lock;
 pub mod nvt;
+pub mod permission;
 pub mod ports;
 pub mod pty;
 pub mod rfc2217;

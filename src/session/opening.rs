@@ -81,16 +81,18 @@ fn flow(choice: FlowChoice) -> serial::Flow {
     }
 }
 
-/// A connection for a line over a network. A host that is not reached now may be later; a name that does
-/// not exist is written wrong.
-async fn connected(remote: &Remote) -> Result<TcpStream, Failure> {
-    tcp::connect(&remote.address, remote.connect_wait).await.map_err(|error| {
-        let ending = match &error {
-            ConnectError::NoSuchName { .. } => Ending::NoSuchPort,
-            ConnectError::NotLookedUp { .. } | ConnectError::NotReached { .. } => Ending::NoCarrier,
-        };
-        Failure::new(ending, Stage::Opening, error)
-    })
+/// A connection for a line over a network.
+pub(super) async fn connected(remote: &Remote) -> Result<TcpStream, Failure> {
+    tcp::connect(&remote.address, remote.connect_wait).await.map_err(|error| connect_failure(&error))
+}
+
+/// A host that is not reached now may be later; a name that does not exist is written wrong.
+pub(super) fn connect_failure(error: &ConnectError) -> Failure {
+    let ending = match error {
+        ConnectError::NoSuchName { .. } => Ending::NoSuchPort,
+        ConnectError::NotLookedUp { .. } | ConnectError::NotReached { .. } => Ending::NoCarrier,
+    };
+    Failure::new(ending, Stage::Opening, error)
 }
 
 fn open_serial(port: &SerialPort, lock_dir: Option<PathBuf>) -> Result<Box<dyn Line>, Failure> {
