@@ -19,6 +19,7 @@ pub mod nvt;
 pub mod permission;
 pub mod ports;
 pub mod pty;
+pub mod rfc2217;
 pub mod serial;
 pub mod seven_bit;
 pub mod tcp;

@@ -452,6 +452,7 @@ impl Link {
     /// does not move.
     fn look_at_carrier(&mut self) {
         let now = wall_now();
+        self.follow_rates(); // a port over a network tells late what it made of a rate
         let stalled = !self.queue.is_empty()
             && self.last_accepted.is_some_and(|at| now.saturating_duration_since(at) > SEND_STALL_MAX);
         if self.queue.is_empty() {

@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{ExecCommand, LineConfig, LineKind, PortConfig, Remote, SerialPort};
 use crate::line::exec::{ExecLine, ExecSettings};
+use crate::line::rfc2217::{self, RemoteSettings, Rfc2217Line};
 use crate::line::serial::{self, OpenError, SerialLine, SerialSettings};
 use crate::line::tcp::{self, ConnectError, TcpLine};
 use crate::line::telnet::{TelnetLine, TelnetSettings};
@@ -55,13 +56,28 @@ async fn open(config: &LineConfig, user: Option<&str>) -> Result<Box<dyn Line>, 
             let line = TelnetLine::over_tcp(stream, settings);
             Ok(Box::new(line.map_err(|error| Failure::new(Ending::NoCarrier, Stage::Opening, error))?))
         }
-        LineKind::Rfc2217(_) => {
-            Err(Failure::new(Ending::Config, Stage::Opening, "lines over a network come next"))
+        LineKind::Rfc2217(port) => {
+            let framing = port.settings.port_framing();
+            let settings =
+                RemoteSettings { speed: port.settings.speed, flow: flow(port.settings.flow), framing };
+            let stream = connected(&port.remote).await?;
+            let name = port.remote.address.to_string();
+            let opened = Rfc2217Line::open(stream, name, settings).await;
+            let line = opened.map_err(|error| remote_failure(&error))?;
+            Ok(with_seven_bits(Box::new(line), &port.settings, framing))
         }
         LineKind::File => {
             let message = "a line of kind \"file\" is a path to the mailbox: there is nothing to call";
             Err(Failure::new(Ending::Config, Stage::Opening, message))
         }
+    }
+}
+
+fn flow(choice: FlowChoice) -> serial::Flow {
+    match choice {
+        FlowChoice::RtsCts => serial::Flow::RtsCts,
+        FlowChoice::XonXoff => serial::Flow::XonXoff,
+        FlowChoice::None => serial::Flow::None,
     }
 }
 
@@ -80,16 +96,10 @@ pub(super) fn connect_failure(error: &ConnectError) -> Failure {
 }
 
 fn open_serial(port: &SerialPort, lock_dir: Option<PathBuf>) -> Result<Box<dyn Line>, Failure> {
-    let PortConfig { speed, flow, .. } = port.settings;
-    let flow = match flow {
-        FlowChoice::RtsCts => serial::Flow::RtsCts,
-        FlowChoice::XonXoff => serial::Flow::XonXoff,
-        FlowChoice::None => serial::Flow::None,
-    };
     let settings = SerialSettings {
         lock_dir,
         framing: port.settings.port_framing(),
-        ..SerialSettings::new(&port.device, speed, flow)
+        ..SerialSettings::new(&port.device, port.settings.speed, flow(port.settings.flow))
     };
     let line = SerialLine::open(settings).map_err(|error| serial_failure(&error))?;
     let port_has = line.settings().framing;
@@ -133,6 +143,18 @@ fn serial_failure(error: &OpenError) -> Failure {
         | OpenError::NotSerial { .. }
         | OpenError::NoHardware { .. }
         | OpenError::Io { .. } => Ending::NoSuchPort,
+    };
+    Failure::new(ending, Stage::Opening, error)
+}
+
+fn remote_failure(error: &rfc2217::OpenError) -> Failure {
+    use rfc2217::OpenError as Remote;
+    let ending = match error {
+        Remote::Busy { .. } => Ending::PortLocked,
+        Remote::NotTelnet { .. } | Remote::NoComPort { .. } => Ending::Config,
+        Remote::Speed { .. } | Remote::Framing { .. } => Ending::Config,
+        Remote::NoAnswer { .. } | Remote::Closed { .. } => Ending::NoSuchPort,
+        Remote::Io { .. } => Ending::NoCarrier, // as a server that is not reached
     };
     Failure::new(ending, Stage::Opening, error)
 }
