@@ -1,10 +1,11 @@
 //! A mailbox reached by shell or by path, behind one trait: [`Mailbox`].
 //!
-//! For the shell, commands are built and replies parsed here ([`survey`], [`index`]); [`crate::session`]
-//! runs them.
+//! For the shell, commands are built and replies parsed here ([`survey`], [`index`],
+//! [`removal`]); [`crate::session`] runs them.
 
 pub mod index;
 pub mod mailbox;
+pub mod removal;
 pub mod survey;
 
 pub use mailbox::{Carried, Keep, Mailbox, Removal, Surveyed, Telling};
