@@ -7,5 +7,5 @@ pub mod index;
 pub mod mailbox;
 pub mod survey;
 
-pub use mailbox::{Carried, Keep, Mailbox, Removal, Surveyed, Telling};
+pub use mailbox::{Carried, Keep, Mailbox, Recovered, Removal, Surveyed, Telling};
 pub use survey::{DigestTool, HeadTool, Location, Proof, Survey, Tools};
