@@ -192,8 +192,9 @@ pub fn store_failure(stage: Stage, error: &StoreError) -> Failure {
         StoreError::AccountName { .. } => Ending::Config,
         StoreError::NoSuchMessage { .. }
         | StoreError::MessageGone { .. }
-        | StoreError::MessageTooLarge { .. } => Ending::Usage,
-        StoreError::WrongOffset { .. } => Ending::Bug,
+        | StoreError::MessageTooLarge { .. }
+        | StoreError::RemovalTooLong => Ending::Usage,
+        StoreError::WrongOffset { .. } | StoreError::RemovalUnsettled => Ending::Bug,
         StoreError::Disk { .. } | StoreError::LedgerUnsure { .. } | StoreError::Delivery { .. } => {
             Ending::LocalDisk
         }
