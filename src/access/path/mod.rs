@@ -1,0 +1,4 @@
+//! A mailbox reached by its path.
+
+mod journal;
+pub mod rewrite;
