@@ -78,6 +78,8 @@ pub struct AccountConfig {
     pub mailbox: Option<String>,
     /// Where mail goes; `None` until the account is given one.
     pub deliver: Option<Deliver>,
+    /// Mail stays on the host; if not, what is here is removed there.
+    pub keep: bool,
     /// How the bytes are carried.
     pub transfer: TransferChoice,
     /// Whether a call that fails is made again within the same run, and how patiently.
@@ -340,7 +342,6 @@ transfer = "text"
             ("modem = \"generic\"", "modem = \"bogus\"", 7, "generic"),
             ("line = [\"usr\"]", "line = \"gone\"", 14, "[line.gone]"),
             ("phone = \"+1 555 1212\"\n", "\n", 14, "phone"),
-            ("keep = true", "keep = false", 20, "leaves mail"),
             ("deliver = { maildir = \"/tmp/Mail\" }", "deliver = { }", 19, "maildir"),
             ("transfer = \"text\"", "transfer = \"smoke\"", 24, "zmodem"),
         ];

@@ -69,10 +69,18 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
         if global.json {
             println!("{}", told.json());
         }
-        match went {
-            Ok(_) if global.json || global.quiet => {}
-            Ok(_) => println!("{}", told.sentence()),
-            Err(failure) => {
+        let failure = match went {
+            Ok(fetched) => {
+                if !global.json && !global.quiet {
+                    println!("{}", told.sentence());
+                }
+                fetched.not_removed
+            }
+            Err(failure) => Some(failure),
+        };
+        match failure {
+            None => {}
+            Some(failure) => {
                 tell(Some(name), &failure);
                 // The first failure decides the exit code; the other accounts are fetched all the same.
                 if worst == Ending::Done {

@@ -46,11 +46,11 @@ fn list_account(global: &Global, args: &Args) -> Result<Ending, Failure> {
     let config = global.read_config()?;
     let names = accounts_of(&config, args.account.as_slice())?;
     for name in &names {
-        let Ready { account, password, store } = prepare(global, &config, name)?;
+        let Ready { account, password, mut store } = prepare(global, &config, name)?;
         let location = Location::new(account.mailbox.as_deref());
         let choice = account.transfer;
         let (listed, _) = with_call(global, &config, name, &account, password, async |session| {
-            list(&mut ByShell::new(session, &location, choice), &store).await
+            list(&mut ByShell::new(session, &location, choice), &mut store).await
         });
         print(global, name, &listed?);
     }

@@ -14,7 +14,8 @@ use crate::access::Location;
 use crate::config::{Calling, Config, Redial};
 use crate::session::by_shell::ByShell;
 use crate::session::call::CallReport;
-use crate::session::fetch::{Fetched, fetch, store_failure};
+use crate::session::delete::bring;
+use crate::session::fetch::{Fetched, store_failure};
 use crate::session::memory::{local_time, now};
 use crate::session::retry::{self, Last, Next, Stop, Tries};
 use crate::session::{Ending, Failure, Progress, Stage};
@@ -57,7 +58,7 @@ async fn calls(global: &Global, config: &Config, name: &str, ready: Ready, patie
             name,
             &account,
             password.clone(),
-            async |session| fetch(&mut ByShell::new(session, &location, choice), &mut store).await,
+            async |session| bring(&mut ByShell::new(session, &location, choice), &mut store, account.keep).await,
         )
         .await;
         // Ended by a signal or a failure: what had come is kept, on disk.

@@ -25,7 +25,7 @@ pub(super) struct AccountToml {
     password: Option<Spanned<PasswordSource>>,
     mailbox: Option<Spanned<String>>,
     deliver: Option<Spanned<DeliverToml>>,
-    keep: Option<Spanned<bool>>,
+    keep: Option<bool>,
     #[serde(default)]
     transfer: TransferChoice,
     redial: Option<Spanned<dialling::RedialToml>>,
@@ -104,6 +104,7 @@ pub(super) fn check_account(
         password: raw.password.as_ref().map(|source| source.get_ref().clone()),
         mailbox: raw.mailbox.as_ref().map(|path| path.get_ref().clone()),
         deliver: raw.deliver.as_ref().map(|deliver| check_deliver(deliver, place)).transpose()?,
+        keep: raw.keep.unwrap_or(true),
         transfer: raw.transfer,
         redial: match &raw.redial {
             Some(redial) => dialling::check_redial(redial, place)?,
@@ -115,12 +116,6 @@ pub(super) fn check_account(
 /// What can be wrong with a single key, whatever the others say.
 fn check_texts(raw: &AccountToml, place: &Place<'_>) -> Result<(), ConfigError> {
     let refuse = |span: Range<usize>, message: &str| Err(place.wrong(span, message.to_owned()));
-    if let Some(keep) = raw.keep.as_ref().filter(|keep| !keep.get_ref()) {
-        return refuse(
-            keep.span(),
-            "this version always leaves mail on the host: say keep = true, or leave `keep` out",
-        );
-    }
     if let Some(user) = &raw.user
         && (user.get_ref().is_empty() || has_control(user.get_ref()))
     {

@@ -3,7 +3,7 @@
 //!
 //! [`link`] drives one machine over one line; [`transcript`] shows the dialogue; [`call`] strings
 //! the machines together from dialling to a shell and back to a modem on-hook (`opening` is its start,
-//! `calling` how a call comes about, [`dialling`] the part with the modem); [`fetch`] and [`list`] are what is done with a
+//! `calling` how a call comes about, [`dialling`] the part with the modem); [`fetch`], [`list`] and [`delete`] are what is done with a
 //! mailbox, [`by_shell`] is the one behind a shell. [`bench`] speaks to a modem without an account. [`retry`] says when a number may be dialled,
 //! [`memory`] asks it. [`ending`] names every way in which a call can end.
 
@@ -11,6 +11,7 @@ pub mod bench;
 pub mod by_shell;
 pub mod call;
 mod calling;
+pub mod delete;
 pub mod dialling;
 pub mod ending;
 pub mod fetch;
