@@ -5,6 +5,7 @@
 
 pub mod index;
 pub mod mailbox;
+pub mod path;
 pub mod survey;
 
 pub use mailbox::{Carried, Keep, Mailbox, Removal, Surveyed, Telling};
