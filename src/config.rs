@@ -336,7 +336,7 @@ transfer = "text"
 
     #[test]
     fn wrong_values_are_refused_with_their_line_and_what_would_be_right() {
-        let cases: [(&str, &str, usize, &str); 8] = [
+        let cases: [(&str, &str, usize, &str); 7] = [
             ("kind = \"serial\"", "kind = \"cereal\"", 3, "cereal"),
             ("device = \"/dev/ttyUSB0\"\n", "\n", 3, "device"),
             ("modem = \"generic\"", "modem = \"bogus\"", 7, "generic"),

@@ -73,7 +73,7 @@ async fn demo(global: &Global, args: &Args) -> Result<Ending, Failure> {
     let password = Some(Secret::new(PASSWORD.to_owned()));
     let (went, report) = fetch::in_call(&store_at, &config, NAME, &account, password, async |session| {
         let mut mailbox = ByShell::new(session, &location, account.transfer);
-        let listed = crate::session::list::list(&mut mailbox, &store).await?;
+        let listed = crate::session::list::list(&mut mailbox, &mut store).await?;
         let fetched = crate::session::fetch::fetch(&mut mailbox, &mut store).await?;
         Ok((listed, fetched))
     })
@@ -147,6 +147,7 @@ fn configuration(device: &Path, into: &Path) -> (Config, AccountConfig) {
         password: None,
         mailbox: None,
         deliver: Some(Deliver::Maildir(into.join("Mail"))),
+        keep: true,
         transfer: TransferChoice::Auto,
         redial: None,
     };

@@ -66,7 +66,6 @@ pub(super) fn print(global: &Global, account: &str, listed: &[Listed]) {
     if !listed.is_empty() && !global.json {
         println!("{}", display::list_heading(columns));
     }
-    let zone = jiff::tz::TimeZone::system();
     for message in listed {
         let entry = &message.entry;
         let head =
@@ -74,27 +73,26 @@ pub(super) fn print(global: &Global, account: &str, listed: &[Listed]) {
                 .concat();
         let summary = Summary::read(&head, entry.length);
         let state = if message.here { "here" } else { "new" };
-        if global.json {
-            let line = Line {
-                account,
-                number: entry.number,
-                bytes: entry.length,
-                from: &summary.from,
-                date: &summary.date,
-                subject: &summary.subject,
-                state,
-            };
-            println!("{}", serde_json::to_string(&line).unwrap_or_default()); // texts and numbers: cannot fail
-        } else {
-            let row = Row {
-                number: entry.number,
-                date: &display::day(summary.sent, &zone),
-                sender: summary.sender(),
-                size: entry.length,
-                state,
-                subject: &summary.subject,
-            };
-            println!("{}", display::list_row(&row, columns));
-        }
+        print_message(global, account, (entry.number, entry.length), &summary, state);
+    }
+}
+
+/// One message of this number and length, in the table or as an object.
+pub(super) fn print_message(
+    global: &Global,
+    account: &str,
+    (number, bytes): (u64, u64),
+    summary: &Summary,
+    state: &'static str,
+) {
+    if global.json {
+        let Summary { from, date, subject, .. } = summary;
+        let line = Line { account, number, bytes, from, date, subject, state };
+        println!("{}", serde_json::to_string(&line).unwrap_or_default()); // texts and numbers: cannot fail
+    } else {
+        let date = display::day(summary.sent, &jiff::tz::TimeZone::system());
+        let (sender, subject) = (summary.sender(), summary.subject.as_str());
+        let row = Row { number, date: &date, sender, size: bytes, state, subject };
+        println!("{}", display::list_row(&row, super::columns()));
     }
 }

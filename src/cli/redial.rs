@@ -58,7 +58,9 @@ async fn calls(global: &Global, config: &Config, name: &str, ready: Ready, patie
             name,
             &account,
             password.clone(),
-            async |session| bring(&mut ByShell::new(session, &location, choice), &mut store, account.keep).await,
+            async |session| {
+                bring(&mut ByShell::new(session, &location, choice), &mut store, account.keep).await
+            },
         )
         .await;
         // Ended by a signal or a failure: what had come is kept, on disk.

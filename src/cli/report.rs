@@ -54,9 +54,7 @@ impl Report {
         Self {
             account: account.to_owned(),
             outcome: failure.map_or(Ending::Done, |failure| failure.ending),
-            error: failure
-                .map(ToString::to_string)
-                .or_else(|| call.off_hook.as_deref().map(off_hook)),
+            error: failure.map(ToString::to_string).or_else(|| call.off_hook.as_deref().map(off_hook)),
             messages_new: fetched.messages,
             messages_left: u64::from(fetched.left > 0),
             messages_deleted: fetched.removed,

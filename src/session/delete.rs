@@ -49,11 +49,7 @@ where
 }
 
 /// Removes the messages of these numbers, which are those of [`Store::messages`], and answers how many.
-pub async fn delete<M: Mailbox>(
-    mailbox: &mut M,
-    store: &mut Store,
-    numbers: &[usize],
-) -> Result<u64, Failure>
+pub async fn delete<M: Mailbox>(mailbox: &mut M, store: &mut Store, numbers: &[usize]) -> Result<u64, Failure>
 where
     Failure: From<M::Error>,
 {
@@ -153,3 +149,6 @@ fn disk(error: StoreError) -> Failure {
 
 /// How often a mailbox is fetched from again that changed before its mail could be removed.
 const ROUNDS_MAX: usize = 3;
+
+#[cfg(test)]
+mod tests;

@@ -53,7 +53,9 @@ where
     for round in 1..=ROUNDS_MAX {
         mailbox.tell(Telling::Surveying(String::new()));
         let Some((size, unchanged_part)) = survey(mailbox, store).await? else {
-            return Ok(fetched); // no mail at all
+            // No mail at all, so whatever comes is new.
+            store.counted().map_err(|error| store_failure(Stage::Survey, &error))?;
+            return Ok(fetched);
         };
         let size_before = *size_at_first.get_or_insert(size);
         let carries = size > store.part_end();

@@ -31,8 +31,10 @@ pub(super) struct Book {
     /// Messages that are here but, so far, in no place of the mailbox: from before it changed. Two
     /// identical ones are two.
     copies: Copies,
-    /// Messages that are here and may be in the mailbox, or may have been removed from it: whoever
-    /// removed them did not live to say so, and then the mailbox had changed.
+    /// Messages that are here and, as far as is known, not in the mailbox: it was counted and they were
+    /// not met, or they were about to be removed and nobody lived to say whether they were. Should the
+    /// mailbox come back as it was, they are known by their From_ lines too, and by nothing less: words
+    /// that are said again are a new message.
     doubtful: Copies,
     /// Messages of local mboxes that were removed from the mailbox. They are never seen there again,
     /// so one that says the same is new; but they still stand, or stood, in the mbox.
@@ -106,6 +108,11 @@ impl Book {
             Record::Stays => {
                 self.removing.take().ok_or("it ends a removal that was not begun")?;
             }
+            Record::Counted => {
+                for (id, copies) in self.copies.drain() {
+                    self.doubtful.entry(id).or_default().extend(copies);
+                }
+            }
             Record::Doubtful(doubtful) => {
                 for Copied { id, place, from } in doubtful {
                     self.check_place(place)?;
@@ -140,6 +147,11 @@ impl Book {
         let place = places.find(|place| !taken.contains(place))?;
         taken.insert(place);
         Some(place)
+    }
+
+    /// True if messages are here that would still be looked for in the mailbox.
+    pub(super) fn looks_for_copies(&self) -> bool {
+        !self.copies.is_empty()
     }
 
     /// How often this message was delivered to this target.
@@ -189,9 +201,9 @@ impl Book {
         let mut removing = self.removing.take().unwrap_or_default().into_iter().peekable();
         for (position, entry) in std::mem::take(&mut self.messages).into_iter().enumerate() {
             if removing.next_if_eq(&position).is_some() {
-                self.doubtful.entry(entry.id).or_default().push((entry.from_mark(), entry.place));
+                self.doubtful.entry(entry.id).or_default().push((entry.mark(), entry.place));
             } else {
-                self.copies.entry(entry.id).or_default().push((entry.from_mark(), entry.place));
+                self.copies.entry(entry.id).or_default().push((entry.mark(), entry.place));
             }
         }
         Ok(())
@@ -218,7 +230,7 @@ impl Book {
                 entry.start -= out; // it stands behind all that was taken out so far
                 self.messages.push(entry);
             } else {
-                self.copies.entry(entry.id).or_default().push((entry.from_mark(), entry.place));
+                self.copies.entry(entry.id).or_default().push((entry.mark(), entry.place));
             }
         }
         self.known = known.map_or_else(PrefixDigest::new, |known| known.0);
@@ -244,7 +256,7 @@ impl Book {
         for &position in delivered {
             let entry = intent.entries.get(position).ok_or("it names a message that was not in the batch")?;
             if !entry.known_before {
-                self.copies.entry(entry.id).or_default().push((entry.from_mark(), entry.place));
+                self.copies.entry(entry.id).or_default().push((entry.mark(), entry.place));
             }
         }
         Ok(())

@@ -56,6 +56,9 @@ impl Store {
         self.deliver_batch(&batch, &mut done)?;
         if self.known() == self.part_end() {
             self.part.remove()?;
+            if end == PartEnd::AllComplete {
+                self.counted()?;
+            }
         }
         Ok(done)
     }

@@ -253,6 +253,16 @@ impl Store {
         Ok(())
     }
 
+    /// Says that the mailbox holds nothing beyond what is known. What was delivered before it changed
+    /// and was not met in it since is not in it: the same words, met later, are a new message, unless
+    /// the From_ line is the same too and so the mailbox is back as it was.
+    pub fn counted(&mut self) -> Result<(), StoreError> {
+        match self.book.looks_for_copies() {
+            true => self.record(Record::Counted),
+            false => Ok(()),
+        }
+    }
+
     /// The delivered messages of the mailbox, in its order.
     pub fn messages(&self) -> impl Iterator<Item = Message> + '_ {
         reading::messages(&self.book)

@@ -40,7 +40,9 @@ pub(super) enum Record {
     Removed(Option<Known>),
     /// They were not.
     Stays,
-    /// Messages of which nobody knows whether they were removed.
+    /// The mailbox was counted to its end: what has not been met in it is not in it.
+    Counted,
+    /// Messages of which nobody knows whether they are still in the mailbox.
     Doubtful(Vec<Copied>),
     /// Messages that were removed from the mailbox and stand in a local mbox, perhaps.
     Gone(Vec<(MessageId, Place)>),
@@ -121,7 +123,7 @@ impl Place {
 
 impl Entry {
     /// What is noted of its From_ line.
-    pub(super) fn from_mark(&self) -> FromMark {
+    pub(super) fn mark(&self) -> FromMark {
         (self.from_line, self.from_crc)
     }
 
@@ -192,6 +194,7 @@ impl Record {
             }),
             Self::Removed(known) => format!("removed {}", known_text(known.as_ref())),
             Self::Stays => "stays".into(),
+            Self::Counted => "counted".into(),
         }
     }
 
@@ -229,6 +232,7 @@ impl Record {
             "removing" => Self::Removing(parse_runs(words.by_ref())?),
             "removed" => Self::Removed(parse_known(words.next()?)?),
             "stays" => Self::Stays,
+            "counted" => Self::Counted,
             "doubtful" => Self::Doubtful(words.by_ref().map(parse_copied).collect::<Option<_>>()?),
             "gone" => Self::Gone(words.by_ref().map(parse_gone).collect::<Option<_>>()?),
             _ => return None,
@@ -241,7 +245,7 @@ fn entries_text(mut text: String, entries: &[Entry]) -> String {
     for entry in entries {
         let mark = if entry.known_before { '=' } else { '+' };
         let Entry { start, content, separator, id, place, .. } = entry;
-        let (from, place) = (mark_text(entry.from_mark()), place_text(place));
+        let (from, place) = (mark_text(entry.mark()), place_text(place));
         // Writing to a String cannot fail.
         let _ = write!(text, " {mark}{start}:{from}:{content}:{separator}:{id}:{place}");
     }
@@ -434,6 +438,7 @@ mod tests {
             Record::Removed(None),
             Record::Removed(Some(Known(PrefixDigest::new()))),
             Record::Stays,
+            Record::Counted,
             Record::Doubtful(vec![Copied { id, place: mbox, from: (32, Some(0)) }]),
             Record::Gone(vec![(id, mbox)]),
         ]
@@ -453,7 +458,7 @@ mod tests {
         let id = MessageId::of(b"x");
         let text = format!("kept - =5:32:0:2:{id}:d3.9.7");
         let Some(Record::Kept { entries, .. }) = Record::parse(&text) else { panic!("{text}") };
-        assert_eq!(entries[0].from_mark(), (32, None));
+        assert_eq!(entries[0].mark(), (32, None));
         let copied = Copied { id, place: entries[0].place, from: (0, None) };
         assert_eq!(Record::parse(&format!("copies {id}:d3.9.7")), Some(Record::Copies(vec![copied])));
         assert_eq!(Record::parse(&format!("removing 0-{}", u64::MAX)), None);

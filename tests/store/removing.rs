@@ -324,3 +324,27 @@ fn numbers_that_no_message_has_are_refused_and_nothing_is_recorded() {
     assert_eq!(store.removed(None).expect("nothing to say"), 0);
     assert_eq!(store.messages().count(), 3);
 }
+
+#[test]
+fn what_somebody_else_deleted_and_what_comes_back_as_it_was_are_told_apart() {
+    let home = Home::new();
+    let host = [message(1), message(2)].concat();
+    home.fetch("Mail", host.as_bytes());
+    // Another program deletes the first; the mailbox is read from its start, to its end.
+    home.open("Mail").expect("opened").restart().expect("restarted");
+    assert_eq!(home.fetch("Mail", message(2).as_bytes()).skipped_as_known, 1);
+    // The same words again are a new message...
+    let more = [message(2), again(1)].concat();
+    assert_eq!(home.fetch("Mail", more.as_bytes()).messages, 1);
+    // ...and a mailbox that comes back from a backup is no news.
+    home.open("Mail").expect("opened").restart().expect("restarted");
+    let done = home.fetch("Mail", [host, again(1)].concat().as_bytes());
+    assert_eq!((done.messages, done.skipped_as_known), (0, 3));
+    // Nor is one that was away, or empty, for a while.
+    let mut store = home.open("Mail").expect("opened");
+    store.restart().expect("restarted");
+    store.counted().expect("recorded");
+    drop(store);
+    let done = home.fetch("Mail", [message(1), again(2)].concat().as_bytes());
+    assert_eq!((done.messages, done.skipped_as_known), (1, 1));
+}

@@ -80,9 +80,17 @@ pub struct Rewrite<'a> {
     hold: &'a mut Hold<'a>,
 }
 
-/// Asked before the mailbox is written to, and every now and then meanwhile: whether the locks are still
-/// ours, and the file still the mailbox.
-pub type Hold<'a> = dyn FnMut() -> io::Result<()> + 'a;
+/// Asked whether the locks are still ours, and the file still the mailbox.
+pub type Hold<'a> = dyn FnMut(Check) -> io::Result<()> + 'a;
+
+/// When the locks are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// Before the mailbox is written to, or cut.
+    Fully,
+    /// Between two pieces of one writing.
+    Amid,
+}
 
 /// What became of an unfinished removal.
 #[derive(Debug, Clone)]
@@ -90,9 +98,9 @@ pub enum Resumed {
     /// It is done.
     Done {
         /// Of what was known before.
-        before: PrefixDigest,
+        before: Box<PrefixDigest>,
         /// Of what is left of it.
-        known: PrefixDigest,
+        known: Box<PrefixDigest>,
     },
     /// That was said already: nobody knows.
     GivenUp,
@@ -130,8 +138,10 @@ impl<'a> Rewrite<'a> {
         let mailbox = self.mailbox.to_owned();
         let what = What::Mbox { mailbox, len, ranges: ranges.to_vec() };
         let mut journal = Journal { what, stage: Stage::Writing, before: known.clone(), known: left.clone() };
-        let noted =
-            self.copy_out(first, len).and_then(|()| (self.hold)()).and_then(|()| self.files.write(&journal));
+        let noted = self
+            .copy_out(first, len)
+            .and_then(|()| (self.hold)(Check::Fully))
+            .and_then(|()| self.files.write(&journal));
         noted.map_err(|cause| {
             let _ = self.files.abandon(); // without a journal the copy says nothing, and goes later
             self.not_begun("keep a copy of what changes in", self.files.folder, cause)
@@ -144,7 +154,8 @@ impl<'a> Rewrite<'a> {
     pub fn resume(&mut self) -> Result<Option<Resumed>, RewriteError> {
         let reading = |cause| self.not_begun("read the journal", &self.files.path(), cause);
         let Some(mut journal) = self.files.find().map_err(reading)? else { return Ok(None) };
-        let done = |journal: Journal| Resumed::Done { before: journal.before, known: journal.known };
+        let done =
+            |journal: Journal| Resumed::Done { before: journal.before.into(), known: journal.known.into() };
         match journal.stage {
             Stage::Done => return Ok(Some(done(journal))),
             Stage::GivenUp => return Ok(Some(Resumed::GivenUp)),
@@ -168,6 +179,11 @@ impl<'a> Rewrite<'a> {
                 Err(RewriteError::ChangedMeanwhile { mailbox, first, copy })
             }
         }
+    }
+
+    /// Drops the trace of a removal that is done.
+    pub fn forget(&self) -> Result<(), RewriteError> {
+        self.files.forget().map_err(|cause| self.not_begun("remove", &self.files.path(), cause))
     }
 
     /// Computes what is left of the known bytes, if the mailbox begins with them.
@@ -239,13 +255,13 @@ impl<'a> Rewrite<'a> {
         loop {
             let plan = Plan::of(journal);
             if journal.stage == Stage::Writing {
-                (self.hold)()?;
+                (self.hold)(Check::Fully)?;
                 self.write_out(&plan, &*copy)?;
                 self.spool.sync()?;
                 journal.stage = Stage::Blanked;
                 self.files.write(journal)?;
             }
-            (self.hold)()?;
+            (self.hold)(Check::Fully)?;
             // Mail that a program delivered without asking for a lock.
             let len = self.spool.size()?;
             if len <= plan.old_end {
@@ -264,7 +280,7 @@ impl<'a> Rewrite<'a> {
         for (from, to) in &plan.moves {
             let mut at = *to;
             for piece in pieces(from.clone()) {
-                (self.hold)()?;
+                (self.hold)(Check::Amid)?;
                 let len = piece.end - piece.start;
                 copy_bytes(copy, plan.in_copy(piece), self.spool, at)?;
                 at += len;
