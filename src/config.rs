@@ -74,7 +74,9 @@ pub struct AccountConfig {
     pub user: Option<String>,
     /// Where the password comes from; asked for when absent.
     pub password: Option<PasswordSource>,
-    /// The mailbox's path on the host; `None` is what the host calls `$MAIL`.
+    /// Whether a line leads to the mailbox, or a path does.
+    pub way: Way,
+    /// The mailbox's path, on the host or here; `None` is what is called `$MAIL` there.
     pub mailbox: Option<String>,
     /// Where mail goes; `None` until the account is given one.
     pub deliver: Option<Deliver>,
@@ -84,6 +86,18 @@ pub struct AccountConfig {
     pub transfer: TransferChoice,
     /// Whether a call that fails is made again within the same run, and how patiently.
     pub redial: Option<Redial>,
+}
+
+/// How a mailbox is reached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Way {
+    /// By a line and the shell at its other end.
+    #[default]
+    Line,
+    /// By a path on this machine.
+    Path,
+    /// By a path on this machine, to a Maildir.
+    Maildir,
 }
 
 /// Where mail is put.

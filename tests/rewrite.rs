@@ -262,7 +262,7 @@ fn an_operation_that_fails_is_told_and_the_next_run_finishes_it() {
 #[test]
 fn mail_that_a_program_without_locks_appends_meanwhile_is_kept() {
     let scene = Scene::new(&[300, 5, 700, 60], &[1, 2], "");
-    for when in 0..6 {
+    for when in 0..14 {
         let disk = scene.disk();
         let spooled = disk.open(Path::new(SPOOL), Access::Edit).expect("there");
         let mut turn = 0;
@@ -286,7 +286,7 @@ fn mail_that_a_program_without_locks_appends_meanwhile_is_kept() {
 #[test]
 fn locks_that_are_lost_stop_it_before_the_next_write() {
     let scene = Scene::new(&[300, 5, 700, 60], &[1, 2], "");
-    for when in 0..4 {
+    for when in 0..10 {
         let disk = scene.disk();
         let spooled = disk.open(Path::new(SPOOL), Access::Edit).expect("there");
         let mut turn = 0;

@@ -37,6 +37,7 @@ fn plan(sim: &Sim) -> CallPlan {
         phones: vec!["5551212".into()],
         user: Some("mary".into()),
         password: None,
+        way: mailcall::config::Way::default(),
         mailbox: None,
         deliver: None,
         transfer: TransferChoice::Auto,

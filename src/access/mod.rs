@@ -1,7 +1,7 @@
 //! A mailbox reached by shell or by path, behind one trait: [`Mailbox`].
 //!
 //! For the shell, commands are built and replies parsed here ([`survey`], [`index`]); [`crate::session`]
-//! runs them.
+//! runs them. [`path`] reads the file itself.
 
 pub mod index;
 pub mod mailbox;

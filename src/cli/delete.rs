@@ -2,18 +2,17 @@
 
 use std::ops::RangeInclusive;
 
-use super::fetch::{Ready, prepare, with_call};
+use super::at_mailbox::at_mailbox;
+use super::fetch::{Ready, prepare};
 use super::list::print_message;
 use super::report::Report;
 use super::{Global, accounts_of};
-use crate::access::Location;
 use crate::config::Config;
 use crate::mailbox::display;
 use crate::mailbox::message::Summary;
-use crate::session::by_shell::ByShell;
 use crate::session::call::CallReport;
-use crate::session::delete::delete;
 use crate::session::fetch::{Fetched, store_failure};
+use crate::session::work::Delete;
 use crate::session::{Ending, Failure, Stage};
 use crate::store::Archive;
 
@@ -114,11 +113,8 @@ fn delete_chosen(global: &Global, config: &Config, name: &str, chosen: &[Chosen]
     }
     let numbers: Vec<usize> = chosen.iter().map(|message| message.number).collect();
     let Ready { account, password, mut store } = prepare(global, config, name)?;
-    let location = Location::new(account.mailbox.as_deref());
-    let choice = account.transfer;
-    let (deleted, report) = with_call(global, config, name, &account, password, async |session| {
-        delete(&mut ByShell::new(session, &location, choice), &mut store, &numbers).await
-    });
+    let work = Delete { store: &mut store, numbers: &numbers };
+    let (deleted, report) = at_mailbox(global, config, name, &account, password, work);
     let removed = deleted?;
     if global.json {
         let fetched = Fetched { removed, ..Fetched::default() };

@@ -9,6 +9,7 @@ use super::{Global, fetch, list};
 use crate::access::Location;
 use crate::config::{
     AccountConfig, Calling, Config, Deliver, LineConfig, LineKind, PortConfig, SerialPort, TransferChoice,
+    Way,
 };
 use crate::modem::Profile;
 use crate::secret::Secret;
@@ -145,6 +146,7 @@ fn configuration(device: &Path, into: &Path) -> (Config, AccountConfig) {
         calling: Calling::WeCall,
         user: Some("mary".to_owned()),
         password: None,
+        way: Way::default(),
         mailbox: None,
         deliver: Some(Deliver::Maildir(into.join("Mail"))),
         keep: true,

@@ -2,19 +2,21 @@
 
 use serde::Serialize;
 
-use super::fetch::{Ready, prepare, with_call};
+use super::at_mailbox::at_mailbox;
+use super::fetch::{Ready, prepare};
 use super::report::Report;
 use super::{Global, accounts_of};
-use crate::access::Location;
 use crate::mailbox::display::{self, Row};
 use crate::mailbox::message::Summary;
-use crate::session::by_shell::ByShell;
 use crate::session::call::CallReport;
-use crate::session::list::{Listed, list};
+use crate::session::list::Listed;
+use crate::session::work::List;
 use crate::session::{Ending, Failure};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The host's awk reads the headers; no body is carried.")]
+#[command(
+    after_help = "The host's awk reads the headers; no body is carried. On a line of kind \"file\"\nthey are read where they are."
+)]
 pub(super) struct Args {
     /// The account [default: the only one there is]
     account: Option<String>,
@@ -47,11 +49,7 @@ fn list_account(global: &Global, args: &Args) -> Result<Ending, Failure> {
     let names = accounts_of(&config, args.account.as_slice())?;
     for name in &names {
         let Ready { account, password, mut store } = prepare(global, &config, name)?;
-        let location = Location::new(account.mailbox.as_deref());
-        let choice = account.transfer;
-        let (listed, _) = with_call(global, &config, name, &account, password, async |session| {
-            list(&mut ByShell::new(session, &location, choice), &mut store).await
-        });
+        let (listed, _) = at_mailbox(global, &config, name, &account, password, List(&mut store));
         print(global, name, &listed?);
     }
     Ok(Ending::Done)

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{self, Config, ConfigError};
 use crate::session::{Ending, Failure, Stage};
 
+mod at_mailbox;
 mod completions;
 mod delete;
 mod demo;

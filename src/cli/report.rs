@@ -35,6 +35,7 @@ pub(super) struct Report {
 pub(super) fn carried(transfer: Option<&str>) -> &'static str {
     match transfer {
         Some("zmodem") => " by ZMODEM",
+        Some("path") => " from the file",
         Some(_) => " as text",
         None => "",
     }
@@ -93,10 +94,14 @@ impl Report {
             many => format!(", {many} deleted there"),
         };
         let left = if self.messages_left > 0 {
-            "; one more was still being written, the next call brings it"
+            "; one more was still being written, the next fetch brings it"
         } else {
             ""
         };
+        // A mailbox on a path, where there is no line.
+        if self.transfer == Some("path") || (self.bytes_down, self.bytes_up) == (0, 0) {
+            return format!("{}: {messages}{by}{mended}{left}", self.account);
+        }
         format!(
             "{}: {messages}{by}{deleted}; {:.1} s on the line, {} bytes down, {} up{mended}{left}",
             self.account, self.call_seconds, self.bytes_down, self.bytes_up

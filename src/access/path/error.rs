@@ -128,7 +128,6 @@ impl PathError {
     }
 
     /// The server has another file under this handle now (NFS): opened anew, it may be had.
-    #[allow(dead_code)]
     pub(super) fn is_stale(&self) -> bool {
         matches!(self, Self::Io { cause, .. } if cause.raw_os_error() == Some(nix::libc::ESTALE))
     }

@@ -125,6 +125,13 @@ impl Files<'_> {
         Err(io::Error::other("too many copies of unfinished removals are kept already"))
     }
 
+    /// Another program has changed the mailbox: the copy is kept, and that is told, once.
+    pub(super) fn give_up(&self, mut journal: Journal) -> io::Result<(u64, PathBuf)> {
+        let kept = self.keep_copy()?;
+        journal.stage = Stage::GivenUp;
+        self.write(&journal).map(|()| (journal.first(), kept))
+    }
+
     /// The removal has not begun and does not. The journal first: without a copy it would say "done".
     pub(super) fn abandon(&self) -> io::Result<()> {
         self.remove(&self.path())?;
@@ -160,6 +167,14 @@ impl Files<'_> {
 }
 
 impl Journal {
+    /// The first byte of the mailbox that changes.
+    pub(super) fn first(&self) -> u64 {
+        match &self.what {
+            What::Mbox { ranges, .. } => ranges.first().map_or(0, |range| range.start),
+            What::Files { .. } => 0,
+        }
+    }
+
     fn text(&self) -> String {
         let stage = match self.stage {
             Stage::Writing => "writing",

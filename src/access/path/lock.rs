@@ -107,6 +107,15 @@ impl SpoolLock {
         self.dotlocks.clear();
     }
 
+    /// Lets go of all locks, and keeps the file open.
+    pub fn let_others_write(&mut self) {
+        self.release_dotlocks();
+        let none = libc::flock { l_type: libc::F_UNLCK as _, ..whole_file(Purpose::Read) };
+        // Both kinds, whichever it was; closing the file does it too.
+        let _ = set_lock(&self.file, &none);
+        let _ = fcntl(&self.file, FcntlArg::F_SETLK(&none));
+    }
+
     /// To be called every now and then while it is held: a dotlock that is not touched becomes stale.
     pub fn keep_fresh(&mut self) -> Result<(), PathError> {
         if self.touched.elapsed() < TOUCH_EVERY {

@@ -127,7 +127,8 @@ impl<'a> Rewrite<'a> {
         ranges: &[Range<u64>],
     ) -> Result<Option<PrefixDigest>, RewriteError> {
         let Some(first) = ranges.first().map(|range| range.start) else { return Ok(Some(known.clone())) };
-        let reading = |cause| self.not_begun("read", self.mailbox, cause);
+        let mailbox = self.mailbox;
+        let reading = |cause| not_begun("read", mailbox, cause);
         let len = self.spool.size().map_err(reading)?;
         let Some(left) = self.weigh(known, ranges, len).map_err(reading)? else { return Ok(None) };
         for range in ranges {
@@ -144,7 +145,7 @@ impl<'a> Rewrite<'a> {
             .and_then(|()| self.files.write(&journal));
         noted.map_err(|cause| {
             let _ = self.files.abandon(); // without a journal the copy says nothing, and goes later
-            self.not_begun("keep a copy of what changes in", self.files.folder, cause)
+            not_begun("keep a copy of what changes in", self.files.folder, cause)
         })?;
         self.finish(&mut journal).map_err(|cause| self.half_way(first, cause))?;
         Ok(Some(left))
@@ -152,7 +153,7 @@ impl<'a> Rewrite<'a> {
 
     /// Brings a removal to its end that an earlier run has begun. `None` if there is none.
     pub fn resume(&mut self) -> Result<Option<Resumed>, RewriteError> {
-        let reading = |cause| self.not_begun("read the journal", &self.files.path(), cause);
+        let reading = |cause| not_begun("read the journal", &self.files.path(), cause);
         let Some(mut journal) = self.files.find().map_err(reading)? else { return Ok(None) };
         let done =
             |journal: Journal| Resumed::Done { before: journal.before.into(), known: journal.known.into() };
@@ -161,34 +162,31 @@ impl<'a> Rewrite<'a> {
             Stage::GivenUp => return Ok(Some(Resumed::GivenUp)),
             Stage::Writing | Stage::Blanked => {}
         }
-        let What::Mbox { ranges, .. } = &journal.what else { return Ok(None) };
-        let first = ranges.first().map_or(0, |range| range.start);
+        if !matches!(journal.what, What::Mbox { .. }) {
+            return Ok(None); // not of an mbox
+        }
+        let first = journal.first();
         let resumed = self.find_stage(&mut journal).and_then(|is_ours| match is_ours {
             true if journal.stage == Stage::Done => Ok(None),
             true => self.finish(&mut journal).map(|()| None),
-            false => {
-                let kept = self.files.keep_copy()?;
-                journal.stage = Stage::GivenUp;
-                self.files.write(&journal).map(|()| Some(kept))
-            }
+            false => self.files.give_up(journal.clone()).map(Some),
         });
         match resumed.map_err(|cause| self.half_way(first, cause))? {
             None => Ok(Some(done(journal))),
-            Some(copy) => {
-                let mailbox = self.mailbox.to_owned();
-                Err(RewriteError::ChangedMeanwhile { mailbox, first, copy })
+            Some((first, copy)) => {
+                Err(RewriteError::ChangedMeanwhile { mailbox: self.mailbox.to_owned(), first, copy })
             }
         }
     }
 
     /// Drops the trace of a removal that is done.
     pub fn forget(&self) -> Result<(), RewriteError> {
-        self.files.forget().map_err(|cause| self.not_begun("remove", &self.files.path(), cause))
+        self.files.forget().map_err(|cause| not_begun("remove", &self.files.path(), cause))
     }
 
     /// Computes what is left of the known bytes, if the mailbox begins with them.
     fn weigh(
-        &self,
+        &mut self,
         known: &PrefixDigest,
         ranges: &[Range<u64>],
         len: u64,
@@ -327,14 +325,14 @@ impl<'a> Rewrite<'a> {
         Ok(true)
     }
 
-    fn is_blank(&self, range: Range<u64>) -> io::Result<bool> {
+    fn is_blank(&mut self, range: Range<u64>) -> io::Result<bool> {
         let mut blank = true;
         self.each(range, &mut |piece| blank &= piece.iter().all(|&byte| byte == b'\n'))?;
         Ok(blank)
     }
 
     /// The mailbox's bytes before the first change, and the copy's behind them, are what was known.
-    fn begins_as_before(&self, journal: &Journal, plan: &Plan, copy: &dyn DiskFile) -> io::Result<bool> {
+    fn begins_as_before(&mut self, journal: &Journal, plan: &Plan, copy: &dyn DiskFile) -> io::Result<bool> {
         let mut digest = PrefixDigest::new();
         self.each(0..plan.first, &mut |piece| digest.update(piece))?;
         each(copy, plan.in_copy(plan.first..journal.before.len()), &mut |piece| digest.update(piece))?;
@@ -372,18 +370,22 @@ impl<'a> Rewrite<'a> {
         Ok(true)
     }
 
-    fn each(&self, range: Range<u64>, each_piece: &mut dyn FnMut(&[u8])) -> io::Result<()> {
-        each(self.spool, range, each_piece)
-    }
-
-    fn not_begun(&self, doing: &str, path: &Path, cause: io::Error) -> RewriteError {
-        RewriteError::NotBegun { doing: format!("{doing} {}", path.display()), cause }
+    fn each(&mut self, range: Range<u64>, each_piece: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+        for piece in pieces(range) {
+            (self.hold)(Check::Amid)?;
+            each(self.spool, piece, each_piece)?;
+        }
+        Ok(())
     }
 
     fn half_way(&self, first: u64, cause: io::Error) -> RewriteError {
         let (mailbox, copy) = (self.mailbox.to_owned(), self.files.copy());
         RewriteError::HalfWay { mailbox, first, copy, cause }
     }
+}
+
+fn not_begun(doing: &str, path: &Path, cause: io::Error) -> RewriteError {
+    RewriteError::NotBegun { doing: format!("{doing} {}", path.display()), cause }
 }
 
 /// What goes where: offsets of the mailbox.
