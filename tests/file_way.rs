@@ -237,6 +237,57 @@ fn an_ordinary_user_reads_a_mailbox_where_no_lock_can_be_made_and_not_another_s(
     assert!(ran.err.contains("it belongs to root, mode 600"), "{}", ran.err);
 }
 
+/// Run as another user by the test below.
+#[test]
+#[ignore = "run by a test as an ordinary user"]
+fn child_that_locks_to_rewrite() {
+    use mailcall::access::path::{Patience, Purpose, SpoolLock};
+    let path = PathBuf::from(std::env::var_os("CHILD_LOCKS").unwrap());
+    let patience = Patience { wait: Duration::ZERO, ..Patience::usual() };
+    match SpoolLock::acquire(&path, Purpose::Rewrite, &patience) {
+        Ok(lock) => {
+            lock.verify().unwrap();
+            println!("locked, {}", path.with_extension("lock").exists());
+        }
+        Err(error) => println!("refused: {error}"),
+    }
+}
+
+#[test]
+fn an_ordinary_user_rewrites_a_mailbox_in_var_mail_only_under_a_dotlock_that_a_helper_makes() {
+    let Some(user) = User::new("w", "/bin/sh", &sample()) else { return };
+    let mailbox = PathBuf::from("/var/mail").join(&user.name);
+    let lock = mailbox.with_extension("lock");
+    let tools = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(tools.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let as_user = |path: &Path| {
+        let (uid, gid) = ids(&user.name);
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "child_that_locks_to_rewrite", "--ignored", "--nocapture"]);
+        command.env("CHILD_LOCKS", &mailbox).env("PATH", path).env("HOME", "/");
+        std::os::unix::process::CommandExt::uid(&mut command, uid);
+        std::os::unix::process::CommandExt::gid(&mut command, gid);
+        Ran::new(command.output().unwrap()).out
+    };
+    let none = as_user(tools.path());
+    assert!(none.contains("refused:") && none.contains("Install liblockfile-bin"), "{none}");
+    for helper in ["dotlockfile", "mutt_dotlock"] {
+        if !have(helper) {
+            continue;
+        }
+        let only = tools.path().join(helper);
+        std::fs::create_dir(&only).unwrap();
+        std::os::unix::fs::symlink(Path::new("/usr/bin").join(helper), only.join(helper)).unwrap();
+        let locked = as_user(&only);
+        assert!(locked.contains("locked, true"), "{helper}: {locked}");
+        assert!(!lock.exists(), "{helper} left its lock");
+        std::fs::write(&lock, "0").unwrap();
+        let held = as_user(&only);
+        std::fs::remove_file(&lock).unwrap();
+        assert!(held.contains("is locked: the dotlock"), "{helper}: {held}");
+    }
+}
+
 fn ids(name: &str) -> (u32, u32) {
     let user = nix::unistd::User::from_name(name).unwrap().unwrap();
     (user.uid.as_raw(), user.gid.as_raw())
@@ -522,6 +573,23 @@ fn maildir_in(folder: &Path) {
 #[test]
 fn a_maildir_comes_home_byte_for_byte_whatever_is_in_it() {
     maildir_in(tempfile::tempdir().unwrap().path());
+}
+
+#[test]
+fn a_message_of_a_maildir_that_ends_in_mid_line_gets_its_newline() {
+    let dir = tempfile::tempdir().unwrap();
+    for part in ["new", "cur", "tmp"] {
+        std::fs::create_dir(dir.path().join(part)).unwrap();
+    }
+    for (index, text) in
+        ["Subject: a\n\nFrom x", "Subject: b\r\n\r\nx\r", "Subject: c\n\nFrom"].iter().enumerate()
+    {
+        std::fs::write(dir.path().join(format!("new/{index}.R.host")), text).unwrap();
+    }
+    let home = maildir_at(dir.path(), "");
+    home.fetch().ended(0, "done");
+    let texts = home.mail().into_iter().map(|mail| String::from_utf8(mail).unwrap()).collect::<Vec<_>>();
+    assert_eq!(texts, ["Subject: a\n\nFrom x\n", "Subject: b\r\n\r\nx\r\n", "Subject: c\n\nFrom\n"]);
 }
 
 #[test]

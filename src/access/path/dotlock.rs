@@ -23,9 +23,13 @@ use super::error::user_name;
 #[derive(Debug)]
 pub(super) struct Dotlock {
     path: PathBuf,
-    id: (u64, u64),
-    /// What stands in it: of one that another took away and made anew, the number may be the same.
+    /// What stands in it: of one that another took away and made anew, device and number may be the
+    /// same, and on sshfs each name has a number of its own.
     text: Vec<u8>,
+    /// Device and number, for one without text of ours.
+    id: (u64, u64),
+    /// Kept open, so that no other file gets that number.
+    _open: Option<File>,
     /// The program that made it, and takes it away.
     helper: Option<Helper>,
 }
@@ -74,8 +78,14 @@ impl Dotlock {
             match helper.lock(mailbox) {
                 Ok(Some(id)) => {
                     let path = name(mailbox);
-                    let text = text_of(&path).unwrap_or_default();
-                    return Ok(Take::Ours(Self { path, id, text, helper: Some(helper) }));
+                    let open = File::open(&path).ok();
+                    return Ok(Take::Ours(Self {
+                        path,
+                        id,
+                        text: Vec::new(),
+                        _open: open,
+                        helper: Some(helper),
+                    }));
                 }
                 Ok(None) => {
                     let by = Self::look(mailbox).unwrap_or_else(|| "another program has a dotlock".into());
@@ -95,8 +105,10 @@ impl Dotlock {
 
     /// Whether it is still there and ours: nobody has found it stale.
     pub(super) fn is_ours(&self) -> bool {
-        std::fs::symlink_metadata(&self.path).is_ok_and(|found| id(&found) == self.id)
-            && text_of(&self.path).is_some_and(|text| text == self.text)
+        if self.text.is_empty() {
+            return std::fs::symlink_metadata(&self.path).is_ok_and(|found| id(&found) == self.id);
+        }
+        text_of(&self.path).is_some_and(|text| text == self.text)
     }
 }
 
@@ -228,7 +240,7 @@ impl Written {
 
     fn ours(&self, path: &Path) -> Take {
         let text = self.text.clone();
-        Take::Ours(Dotlock { path: path.to_owned(), id: id(&self.found), text, helper: None })
+        Take::Ours(Dotlock { path: path.to_owned(), text, id: id(&self.found), _open: None, helper: None })
     }
 }
 

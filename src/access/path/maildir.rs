@@ -66,8 +66,8 @@ pub(super) fn survey<T>(
             let known = if size < longest { None } else { known_length(&file, lengths)? };
             let length = match known {
                 Some(length) => length,
-                None => each_piece(&file, lengths, teller, &mut |offset, piece| {
-                    digesting.update(size + offset, piece);
+                None => each_piece(&file, lengths, teller, &mut |_, piece| {
+                    digesting.update(piece);
                     Ok(())
                 })?,
             };
@@ -284,7 +284,7 @@ const FOLDERS: [&str; 3] = ["cur", "new", "tmp"];
 /// How often a Maildir in which messages are moved is listed.
 const LIST_TRIES: u32 = 20;
 /// Bytes read at once.
-const PIECE: usize = 256 * 1024;
+const PIECE: usize = 64 * 1024;
 /// The last second of the last year that an asctime date can name.
 const YEAR_9999: i64 = 253_402_300_799;
 const NO_MAILDIR: &str = "a folder and no Maildir: it lacks new or cur";

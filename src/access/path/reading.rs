@@ -50,8 +50,8 @@ pub(super) fn survey<T>(
         }
         let mut digesting = Digesting::new(lengths);
         let longest = lengths.iter().copied().filter(|length| *length <= size).max().unwrap_or(0);
-        reading.each_piece(0, longest, teller, &mut |offset, piece| {
-            digesting.update(offset, piece);
+        reading.each_piece(0, longest, teller, &mut |_, piece| {
+            digesting.update(piece);
             Ok(())
         })?;
         Ok(Some(Found { size, digests: digesting.finish(), restless }))
@@ -141,9 +141,8 @@ impl Digesting {
         new
     }
 
-    /// Takes the next bytes, which stand at `offset`.
-    pub(super) fn update(&mut self, offset: u64, mut bytes: &[u8]) {
-        debug_assert_eq!(offset, self.at);
+    /// Takes the next bytes.
+    pub(super) fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let behind = |length: &&u64| **length > self.at;
             let Some(next) = self.lengths.iter().filter(behind).min() else { return };
@@ -277,8 +276,8 @@ pub(super) fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Resu
     Ok(filled)
 }
 
-/// Bytes read at once.
-const PIECE: u64 = 256 * 1024;
+/// Bytes read at once: few enough for a slow mount to bring them before it is taken for a dead one.
+const PIECE: u64 = 64 * 1024;
 /// Bytes of a message in which its header is looked for.
 pub(super) const HEAD_MAX: u64 = 64 * 1024;
 /// How often a file that becomes stale is opened.
@@ -325,11 +324,7 @@ mod tests {
         let lengths = [5, 0, 16, 9, 17, 5];
         for size in 1..=text.len() {
             let mut digesting = Digesting::new(&lengths);
-            let mut at = 0;
-            for piece in text.chunks(size) {
-                digesting.update(at, piece);
-                at += piece.len() as u64;
-            }
+            text.chunks(size).for_each(|piece| digesting.update(piece));
             let expected = lengths.map(|length| {
                 text.get(..length as usize).map(|first| HEXLOWER.encode(&Sha256::digest(first)))
             });
