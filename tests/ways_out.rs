@@ -31,11 +31,13 @@ fn plan(sim: &Sim) -> CallPlan {
     let kind = LineKind::Serial(SerialPort { device: sim.device().to_owned(), settings });
     let line = LineConfig::new(kind, Profile::builtin("generic"));
     let account = AccountConfig {
+        keep: true,
         lines: vec!["sim".into()],
         calling: mailcall::config::Calling::WeCall,
         phones: vec!["5551212".into()],
         user: Some("mary".into()),
         password: None,
+        way: mailcall::config::Way::default(),
         mailbox: None,
         deliver: None,
         transfer: TransferChoice::Auto,

@@ -2,8 +2,10 @@
 //! numbers. No port is opened, no password read, nothing written.
 
 use super::{Global, config_failure};
+use crate::access::path::Form;
 use crate::config::{AccountConfig, Calling, Config, LineConfig, LineKind, Redial};
 use crate::modem::{Planned, Profile, number_key};
+use crate::session::by_path::spool;
 use crate::session::dialling::{plan, plan_to_answer};
 use crate::session::fetch::store_failure;
 use crate::session::{Ending, Failure, Stage, memory, reach};
@@ -21,6 +23,13 @@ pub(super) fn run(
     for name in names {
         let account = config.account(name).map_err(config_failure)?;
         println!("{name}: {}", calling_told(account, patience(account.redial)));
+        if let Some(spool) = spool(account) {
+            let form = match spool.form {
+                Form::Maildir => "the Maildir",
+                Form::Either => "the mailbox",
+            };
+            println!("{form} is {}", spool.path.display());
+        }
         for (index, line_name) in account.lines.iter().enumerate() {
             let Some(line) = config.lines.get(line_name) else { continue };
             let when = if index == 0 { "" } else { ", if another program has those before it" };

@@ -10,7 +10,9 @@ use clap::{Parser, Subcommand};
 use crate::config::{self, Config, ConfigError};
 use crate::session::{Ending, Failure, Stage};
 
+mod at_mailbox;
 mod completions;
+mod delete;
 mod demo;
 mod dry_run;
 mod exit;
@@ -72,6 +74,8 @@ enum Command {
     List(list::Args),
     /// Print a message that was fetched
     Show(show::Args),
+    /// Remove messages that are here from the mailbox on the host
+    Delete(delete::Args),
     /// Look after modems: list ports, probe, dial, hang up
     Modem(modem::Args),
     /// Pretend to be a modem with a host behind it, on a PTY
@@ -95,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Fetch(args) => fetch::run(&cli.global, &args),
         Command::List(args) => list::run(&cli.global, &args),
         Command::Show(args) => show::run(&cli.global, &args),
+        Command::Delete(args) => delete::run(&cli.global, &args),
         Command::Modem(args) => modem::run(&cli.global, &args),
         Command::Sim(args) => sim::run(&cli.global, &args),
         Command::Demo(args) => demo::run(&cli.global, &args),

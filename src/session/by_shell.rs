@@ -207,7 +207,7 @@ impl Mailbox for ByShell<'_, '_> {
 }
 
 /// What is told about a mailbox, as progress of the call.
-fn told(telling: Telling, rate: Option<u32>) -> Progress {
+pub(super) fn told(telling: Telling, rate: Option<u32>) -> Progress {
     match telling {
         Telling::Surveying(what) => Progress::Stage(Stage::Survey, what),
         Telling::Carrying(how) => {

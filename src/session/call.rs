@@ -327,7 +327,7 @@ impl Session<'_> {
     }
 }
 
-fn what_panicked(panic: &(dyn std::any::Any + Send)) -> String {
+pub(super) fn what_panicked(panic: &(dyn std::any::Any + Send)) -> String {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("this program has a defect: {}", text.unwrap_or("it panicked"))

@@ -3,14 +3,16 @@
 //!
 //! [`link`] drives one machine over one line; [`transcript`] shows the dialogue; [`call`] strings
 //! the machines together from dialling to a shell and back to a modem on-hook (`opening` is its start,
-//! `calling` how a call comes about, [`dialling`] the part with the modem); [`fetch`] and [`list`] are what is done with a
-//! mailbox, [`by_shell`] is the one behind a shell. [`bench`] speaks to a modem without an account. [`retry`] says when a number may be dialled,
+//! `calling` how a call comes about, [`dialling`] the part with the modem); [`fetch`], [`list`] and [`delete`] are what is done with a
+//! mailbox ([`work`] is any of them), [`by_shell`] is the one behind a shell, [`by_path`] the one on this machine. [`bench`] speaks to a modem without an account. [`retry`] says when a number may be dialled,
 //! [`memory`] asks it. [`ending`] names every way in which a call can end.
 
 pub mod bench;
+pub mod by_path;
 pub mod by_shell;
 pub mod call;
 mod calling;
+pub mod delete;
 pub mod dialling;
 pub mod ending;
 pub mod fetch;
@@ -20,6 +22,7 @@ pub mod memory;
 mod opening;
 pub mod retry;
 pub mod transcript;
+pub mod work;
 
 pub use dialling::reach;
 pub use ending::{Ending, Failure, Stage};
