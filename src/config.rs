@@ -22,7 +22,7 @@ use account::{AccountToml, check_account};
 pub use calling::Calling;
 pub use dialling::Redial;
 pub use line::{
-    ExecCommand, LineKind, PortConfig, Remote, RemotePort, SPEED_DEFAULT, SerialPort, TelnetHost,
+    ExecCommand, LineKind, PortConfig, Remote, RemotePort, SPEED_DEFAULT, SerialPort, TelnetHost, Window,
 };
 use line::{LineToml, check_line};
 pub use modems::{ModemFolders, ModemUse};
@@ -82,6 +82,23 @@ pub struct AccountConfig {
     pub transfer: TransferChoice,
     /// Whether a call that fails is made again within the same run, and how patiently.
     pub redial: Option<Redial>,
+}
+
+impl AccountConfig {
+    /// No mailbox, only a line that is at a shell, or at whatever it leads to.
+    pub fn at_shell(line: &str) -> Self {
+        Self {
+            lines: vec![line.to_owned()],
+            phones: Vec::new(),
+            calling: Calling::WeCall,
+            user: None,
+            password: None,
+            mailbox: None,
+            deliver: None,
+            transfer: TransferChoice::Auto,
+            redial: None,
+        }
+    }
 }
 
 /// Where mail is put.
@@ -185,7 +202,24 @@ impl Config {
             let checked = check_account(&name, &account, &config.lines, &place)?;
             config.accounts.insert(name, checked);
         }
+        config.hide_passwords();
         Ok(config)
+    }
+
+    /// No command of a line is to find a password in its environment, whosever it is.
+    fn hide_passwords(&mut self) {
+        let sources = self.accounts.values().filter_map(|account| account.password.as_ref());
+        let hidden: Vec<String> = sources
+            .filter_map(|source| match source {
+                PasswordSource::Env(name) => Some(name.clone()),
+                PasswordSource::Command(_) | PasswordSource::File(_) | PasswordSource::Keyring(_) => None,
+            })
+            .collect();
+        for line in self.lines.values_mut() {
+            if let LineKind::Exec(exec) = &mut line.kind {
+                exec.hidden_env.clone_from(&hidden);
+            }
+        }
     }
 
     /// The account of this name.
@@ -351,6 +385,23 @@ transfer = "text"
             assert!(message.starts_with(&format!("config.toml:{line}: ")), "{message}");
             assert!(message.contains(says), "{message}");
         }
+    }
+
+    #[test]
+    fn lines_of_several_kinds_stand_in_one_list_but_a_path_stands_alone() {
+        let more = "[line.far]\nkind = \"tcp\"\naddress = \"host:23\"\n[line.here]\nkind = \"file\"\n";
+        let with = |list: &str| format!("{}{more}", GOOD.replace("line = [\"usr\"]", list));
+        let config = Config::parse(&with("line = [\"ssh\", \"usr\", \"far\"]"), Path::new("config.toml"));
+        assert_eq!(config.unwrap().account("home").unwrap().lines, ["ssh", "usr", "far"]);
+        for (list, says) in
+            [("line = [\"usr\", \"here\"]", "stands alone"), ("line = [\"usr\", \"ssh\", \"usr\"]", "twice")]
+        {
+            let message = refused(&with(list));
+            assert!(message.starts_with("config.toml:14: ") && message.contains(says), "{message}");
+        }
+        // A number is needed as soon as one of them dials.
+        let message = refused(&with("line = [\"far\", \"usr\"]").replace("phone = \"+1 555 1212\"\n", ""));
+        assert!(message.contains("dials through line \"usr\""), "{message}");
     }
 
     #[test]

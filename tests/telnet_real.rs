@@ -265,7 +265,7 @@ async fn carried_by(whose: Whose, binary: bool) -> Option<Carried> {
     let script = "timeout --foreground 10 head -c 1048576 >up; printf UP; cat data; printf DONE; sleep 60";
     let (inetd, folder) = running(whose, script)?;
     let mut line = raw(&inetd, |settings| settings.binary = binary).await;
-    if line.ask_eight_bit() {
+    if line.ask_eight_bit() == Some(true) {
         let answer = tokio::time::timeout(Duration::from_millis(300), line.read_u8()).await;
         assert!(answer.is_err(), "an answer is no data: {answer:?}");
     }

@@ -1,13 +1,16 @@
 //! `mailcall fetch --dry-run`: what would be sent to which modem, and what is remembered of the
 //! numbers. No port is opened, no password read, nothing written.
 
+use std::collections::BTreeMap;
+
 use super::{Global, config_failure};
 use crate::config::{AccountConfig, Calling, Config, LineConfig, LineKind, Redial};
 use crate::modem::{Planned, Profile, number_key};
 use crate::session::dialling::{plan, plan_to_answer};
 use crate::session::fetch::store_failure;
-use crate::session::{Ending, Failure, Stage, memory, reach};
+use crate::session::{Ending, Failure, Stage, hunt, memory, reach};
 use crate::store::dials::Dials;
+use crate::store::troubles::{Trouble, Troubles};
 
 /// Tells it for each of these accounts.
 pub(super) fn run(
@@ -17,14 +20,17 @@ pub(super) fn run(
     patience: impl Fn(Option<Redial>) -> Option<Redial>,
 ) -> Result<Ending, Failure> {
     refuse_json(global)?;
-    let dials = Dials::new(&global.state_dir()?);
+    let state = global.state_dir()?;
+    let dials = Dials::new(&state);
+    let troubles = Troubles::new(&state).all().map_err(|error| store_failure(Stage::Preparing, &error))?;
     for name in names {
         let account = config.account(name).map_err(config_failure)?;
         println!("{name}: {}", calling_told(account, patience(account.redial)));
-        for (index, line_name) in account.lines.iter().enumerate() {
+        for (index, (line_name, trouble)) in in_order(account, &troubles).into_iter().enumerate() {
             let Some(line) = config.lines.get(line_name) else { continue };
-            let when = if index == 0 { "" } else { ", if another program has those before it" };
+            let when = if index == 0 { "" } else { ", if those before it are in use or fail" };
             println!("line {line_name}{when}: {}", line_told(line));
+            trouble.into_iter().for_each(|trouble| println!("  {trouble}"));
             let Some(profile) = &line.modem else { continue };
             for number in &account.phones {
                 dialogue(profile, line, number, &dials)?;
@@ -37,6 +43,22 @@ pub(super) fn run(
     }
     println!("Nothing was sent, and no port was opened.");
     Ok(Ending::Done)
+}
+
+/// An account's lines as they are tried, each with what puts it at the end.
+fn in_order<'a>(
+    account: &'a AccountConfig,
+    troubles: &BTreeMap<String, Trouble>,
+) -> Vec<(&'a String, Option<String>)> {
+    let of = |line| troubles.get(line).copied().unwrap_or_default();
+    let of_each: Vec<Trouble> = account.lines.iter().map(of).collect();
+    let told = |trouble: &Trouble| {
+        let until = hunt::at_the_end_until(trouble, memory::now())?;
+        let (at, until) = (memory::local_time(trouble.at), memory::local_time(until));
+        Some(format!("it failed at {at} ({}), so it goes to the end until {until}", trouble.how))
+    };
+    let places = hunt::order(&of_each, memory::now()).into_iter();
+    places.map(|place| (&account.lines[place], told(&of_each[place]))).collect()
 }
 
 pub(super) fn refuse_json(global: &Global) -> Result<(), Failure> {

@@ -13,6 +13,7 @@ use crate::session::call::{CallPlan, CallReport, Session, call};
 use crate::session::fetch::store_failure;
 use crate::session::{Ending, Failure, Stage};
 use crate::store::dials::Dials;
+use crate::store::troubles::Troubles;
 use crate::store::{Delivery, Store};
 
 #[derive(Debug, clap::Args)]
@@ -122,11 +123,12 @@ pub(super) fn open_store(global: &Global, account: &AccountConfig, name: &str) -
 }
 
 /// The password from its source, or from the person: before the call, not during it.
-fn ask_password(account: &AccountConfig, name: &str) -> Result<Option<Secret>, Failure> {
-    let Some(user) = &account.user else { return Ok(None) };
+pub(super) fn ask_password(account: &AccountConfig, name: &str) -> Result<Option<Secret>, Failure> {
     if let Some(source) = &account.password {
+        // Also without a user: `ssh` names one in its command, and asks for a password all the same.
         return source.read(name).map(Some).map_err(config_failure);
     }
+    let Some(user) = &account.user else { return Ok(None) };
     match rpassword::prompt_password(format!("Password for {user} ({name}): ")) {
         Ok(text) => Ok(Some(Secret::new(text))),
         Err(error) => {
@@ -192,8 +194,12 @@ pub(super) async fn in_call_heeding<T>(
     let display = Display::new(global, name);
     #[allow(clippy::disallowed_methods)] // the one draw from the system: marks this call's replies
     let nonce = fastrand::Rng::new().u32(..);
-    let plan =
-        CallPlan { dials: Some(Dials::new(&state)), ..CallPlan::new(config, account, password, nonce) };
+    let plan = CallPlan {
+        dials: Some(Dials::new(&state)),
+        troubles: Some(Troubles::new(&state)),
+        ask: display.person(),
+        ..CallPlan::new(config, account, password, nonce)
+    };
     let transcript = display.transcript(global);
     let mut watch = |progress| display.show(progress);
     let (went, report) = call(&plan, transcript, &mut watch, async || signals.next().await, work).await;

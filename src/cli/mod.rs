@@ -18,11 +18,13 @@ mod fetch;
 mod interrupt;
 mod list;
 mod modem;
+mod person;
 mod progress;
 mod redial;
 mod report;
 mod show;
 mod sim;
+mod terminal;
 
 /// Brings a mailbox home over a phone line.
 #[derive(Debug, Parser)]
@@ -72,6 +74,8 @@ enum Command {
     List(list::Args),
     /// Print a message that was fetched
     Show(show::Args),
+    /// Call the host, log in, and leave the line to me
+    Terminal(terminal::Args),
     /// Look after modems: list ports, probe, dial, hang up
     Modem(modem::Args),
     /// Pretend to be a modem with a host behind it, on a PTY
@@ -95,11 +99,14 @@ pub fn main() -> ExitCode {
         Command::Fetch(args) => fetch::run(&cli.global, &args),
         Command::List(args) => list::run(&cli.global, &args),
         Command::Show(args) => show::run(&cli.global, &args),
+        Command::Terminal(args) => terminal::run(&cli.global, &args),
         Command::Modem(args) => modem::run(&cli.global, &args),
         Command::Sim(args) => sim::run(&cli.global, &args),
         Command::Demo(args) => demo::run(&cli.global, &args),
         Command::Completions(args) => completions::run(&args),
     };
+    // What ignores SIGHUP would outlive us.
+    crate::line::exec::wait_for_all();
     match ran {
         Ok(ending) => exit::exit(ending),
         Err(failure) => {

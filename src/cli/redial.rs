@@ -63,7 +63,7 @@ async fn calls(global: &Global, config: &Config, name: &str, ready: Ready, patie
         // Ended by a signal or a failure: what had come is kept, on disk.
         let kept = store.sync_part().map_err(|error| store_failure(Stage::Transfer, &error));
         let went = went.and_then(|fetched| kept.map(|()| fetched));
-        add(&mut total, &report);
+        total.add(&report);
         let failure = match went {
             Ok(fetched) => return (Ok(fetched), total),
             Err(failure) => failure,
@@ -164,20 +164,6 @@ async fn wait_out(
     waited
 }
 
-/// Adds one call to what all calls of the run cost. What only the last can say is the last's.
-fn add(total: &mut CallReport, call: &CallReport) {
-    total.dials += call.dials;
-    total.bytes_down += call.bytes_down;
-    total.bytes_up += call.bytes_up;
-    total.call_time += call.call_time;
-    // Of the last call that connected.
-    if call.connect.is_some() {
-        total.connect.clone_from(&call.connect);
-        total.statistics.clone_from(&call.statistics);
-    }
-    total.off_hook.clone_from(&call.off_hook);
-}
-
 /// How often the countdown moves.
 const COUNT: Duration = Duration::from_secs(1);
 
@@ -220,28 +206,5 @@ mod tests {
         let mut run = Run::new(vec!["1".into()], None);
         let busy = Failure::new(Ending::Busy, Stage::Dialling, "busy");
         assert_eq!(run.next(&busy, &CallReport::default()), Err(String::new()));
-    }
-
-    #[test]
-    fn what_all_calls_cost_is_added_up() {
-        let call = CallReport {
-            connect: Some(crate::modem::ConnectInfo::read("CONNECT")),
-            statistics: vec![crate::modem::Said {
-                command: "ATI6".into(),
-                lines: vec!["x".into()],
-                ok: true,
-            }],
-            dials: 1,
-            bytes_down: 10,
-            bytes_up: 5,
-            call_time: Duration::from_secs(2),
-            off_hook: Some("silent".into()),
-            ..CallReport::default()
-        };
-        let mut total = CallReport::default();
-        add(&mut total, &call);
-        add(&mut total, &CallReport { dials: 1, ..CallReport::default() });
-        let expected = CallReport { dials: 2, off_hook: None, ..call };
-        assert_eq!(total, expected);
     }
 }

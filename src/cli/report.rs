@@ -11,6 +11,8 @@ use crate::session::{Ending, Failure};
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     account: String,
+    /// The line that was used; null if none could be.
+    line: Option<String>,
     outcome: Ending,
     /// What went wrong, in words; null when nothing did.
     error: Option<String>,
@@ -49,6 +51,7 @@ impl Report {
         let fetched = went.as_ref().unwrap_or(&nothing);
         Self {
             account: account.to_owned(),
+            line: call.line.clone(),
             outcome: went.as_ref().map_or_else(|failure| failure.ending, |_| Ending::Done),
             error: went
                 .as_ref()

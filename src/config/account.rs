@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::calling::{AnswerToml, DialBackToml, check_calling};
 use super::{
-    AccountConfig, Calling, ConfigError, Deliver, LineConfig, PasswordSource, Place, TransferChoice,
+    AccountConfig, Calling, ConfigError, Deliver, LineConfig, LineKind, PasswordSource, Place, TransferChoice,
 };
 use super::{dialling, expand_home, has_control};
 use crate::modem::check_number;
@@ -77,6 +77,17 @@ pub(super) fn check_account(
             let message = format!("account {name:?} uses line {line:?}, but there is no [line.{line}]");
             return Err(place.wrong(raw.line.span(), message));
         };
+        if names.len() > 1 && matches!(known.kind, LineKind::File) {
+            let message = format!(
+                "line {line:?} is a path on this machine and always free, so it stands alone: \
+                 account {name:?} has it beside others. Make two accounts of it"
+            );
+            return Err(place.wrong(raw.line.span(), message));
+        }
+        if names.iter().filter(|other| *other == line).count() > 1 {
+            let message = format!("account {name:?} names line {line:?} twice; once is enough");
+            return Err(place.wrong(raw.line.span(), message));
+        }
         if known.modem.is_some() && dials && phones.is_empty() {
             let message = format!(
                 "account {name:?} dials through line {line:?} but has no number: add phone = \"...\", \

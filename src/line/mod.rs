@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::machine::BITS_PER_BYTE;
+
 pub mod address;
 pub mod exec;
 pub mod framing;
@@ -17,11 +19,13 @@ pub mod nvt;
 pub mod ports;
 pub mod pty;
 pub mod serial;
+pub mod seven_bit;
 pub mod tcp;
 pub mod telnet;
 
 pub use address::Address;
 pub use framing::{DataBits, Framing, Parity, StopBits};
+pub use seven_bit::SevenBit;
 
 /// A pipe to a modem, or to a host that is already connected.
 ///
@@ -64,15 +68,21 @@ pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {
     /// the port keeps the one it had.
     fn set_speed(&mut self, bits: u32) -> io::Result<bool>;
 
+    /// Bits that a byte takes on the wire, from start bit to stop bit.
+    fn bits_per_byte(&self) -> u32 {
+        BITS_PER_BYTE
+    }
+
     /// Whether bytes above 127 pass, both ways, as far as it is known by now.
     fn eight_bit(&self) -> bool {
         true
     }
 
-    /// Asks the other end to let eight bits pass; false = there is nobody to ask. The answer is in
-    /// [`Line::eight_bit`] once something sent afterwards has been answered.
-    fn ask_eight_bit(&mut self) -> bool {
-        false
+    /// Asks the other end to let eight bits pass, where that is to be agreed upon; `None` = it is not, and
+    /// `Some(false)` = asking is of no use. The answer is in [`Line::eight_bit`] once something sent
+    /// afterwards has been answered.
+    fn ask_eight_bit(&mut self) -> Option<bool> {
+        None
     }
 
     /// Tells the other end how large the screen here is; `Ok(false)` = this line cannot tell.
@@ -85,6 +95,11 @@ pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {
 
     /// Why the line ended, where something is known: `ssh: exit status 255`.
     fn why_ended(&mut self) -> Option<String> {
+        None
+    }
+
+    /// What the line's own program said last, where it is one: `Connection closed by remote host.`
+    fn last_words(&self) -> Option<String> {
         None
     }
 

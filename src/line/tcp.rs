@@ -4,7 +4,6 @@
 //! and some of them may lead nowhere: they are tried one after the other, each with a head start only,
 //! in the spirit of RFC 8305 (Happy Eyeballs).
 
-use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::AsRawFd;
@@ -29,16 +28,19 @@ use super::{Address, Leads, Line};
 pub async fn connect(address: &Address, wait: Duration) -> Result<TcpStream, ConnectError> {
     let until = Instant::now() + wait;
     let addresses = look_up(address, wait, until).await?;
-    let reached = first_to_connect(&alternating(addresses), until, TcpStream::connect).await;
-    let not_reached = |tried| ConnectError::NotReached { address: address.clone(), tried };
-    let stream = reached.map_err(not_reached)?;
-    let peer = stream.peer_addr();
-    set_options(&stream).map_err(|why| match peer {
-        Ok(peer) => not_reached(vec![Tried { address: peer, why }]),
-        // It is gone again, before we knew who it was.
-        Err(_) => ConnectError::NotReached { address: address.clone(), tried: Vec::new() },
-    })?;
-    Ok(stream)
+    let reached = connect_any(addresses, until.saturating_duration_since(now())).await;
+    reached.map_err(|tried| ConnectError::NotReached { address: address.clone(), tried })
+}
+
+/// Connects to one of these addresses within `wait`, or says what came of each.
+#[allow(clippy::disallowed_methods)] // a line is where the world begins: hosts answer in real time
+pub async fn connect_any(addresses: Vec<SocketAddr>, wait: Duration) -> Result<TcpStream, Vec<Tried>> {
+    let attempt = async |address| {
+        let stream = TcpStream::connect(address).await?;
+        set_options(&stream)?;
+        Ok(stream)
+    };
+    first_to_connect(&alternating(addresses), Instant::now() + wait, attempt).await
 }
 
 /// Why no connection came about, and what to do.
@@ -162,20 +164,20 @@ fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 
 /// The first of these that connects. Each is given a head start before the next is tried beside it, so
 /// that one that never answers does not use up the time of all; one that fails makes room at once.
-async fn first_to_connect<S, F: Future<Output = io::Result<S>>>(
+async fn first_to_connect<S>(
     addresses: &[SocketAddr],
     until: Instant,
-    attempt: impl Fn(SocketAddr) -> F,
+    attempt: impl AsyncFn(SocketAddr) -> io::Result<S>,
 ) -> Result<S, Vec<Tried>> {
     let mut ends: Vec<Option<io::Error>> = addresses.iter().map(|_| None).collect();
+    let attempt = &attempt;
     let mut under_way = FuturesUnordered::new();
     let mut waiting = addresses.iter().enumerate();
     let mut next_at = None;
     loop {
         if next_at.is_none_or(|at| at <= now()) {
             next_at = waiting.next().map(|(place, &address)| {
-                let attempt = attempt(address);
-                under_way.push(async move { (place, attempt.await) });
+                under_way.push(async move { (place, attempt(address).await) });
                 let share = until.saturating_duration_since(now()) / (waiting.len() as u32 + 1);
                 now() + HEAD_START.min(share)
             });
@@ -252,6 +254,12 @@ pub fn why_lost(error: &io::Error) -> String {
         io::ErrorKind::TimedOut => "the other end no longer answers".to_owned(),
         _ => format!("the connection was lost: {error}"), // a route that went away, for one
     }
+}
+
+/// Whether a server that hung up said that somebody else has its port: ser2net's `Port already in use`.
+pub fn says_in_use(why: &str) -> bool {
+    let why = why.to_ascii_lowercase();
+    IN_USE.iter().any(|words| why.contains(words))
 }
 
 impl Line for TcpLine {
@@ -374,6 +382,8 @@ const KEEP_ALIVE_PROBES: u32 = 3;
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
 /// Bytes that the kernel takes before it has sent them.
 const NOT_SENT_MAX: u32 = 16 * 1024;
+/// What terminal servers say, in lower case, when their port has a user already.
+const IN_USE: [&str; 3] = ["in use", "is busy", "already connected"];
 /// Bytes from the other end that are little enough to be told.
 const HEARD_MAX: usize = 256;
 
@@ -417,22 +427,19 @@ mod tests {
         let tried_at = std::cell::RefCell::new(Vec::new());
         let addresses: Vec<_> = (0..does.len() as u8).map(v4).collect();
         let at = |address: &SocketAddr| addresses.iter().position(|one| one == address).unwrap();
-        let attempt = |address| {
+        let attempt = async |address| {
             tried_at.borrow_mut().push(began.elapsed().as_millis() as u64);
             let place = at(&address);
-            let does = does[place];
-            async move {
-                let after = |millis| sleep_until(now() + Duration::from_millis(millis));
-                match does {
-                    Does::Connects(millis) => after(millis).await,
-                    Does::Refuses(millis) => {
-                        after(millis).await;
-                        return Err(io::ErrorKind::ConnectionRefused.into());
-                    }
-                    Does::Nothing => std::future::pending().await,
+            let after = |millis| sleep_until(now() + Duration::from_millis(millis));
+            match does[place] {
+                Does::Connects(millis) => after(millis).await,
+                Does::Refuses(millis) => {
+                    after(millis).await;
+                    return Err(io::ErrorKind::ConnectionRefused.into());
                 }
-                Ok(place)
+                Does::Nothing => std::future::pending().await,
             }
+            Ok(place)
         };
         let went = first_to_connect(&addresses, began + Duration::from_millis(wait), attempt).await;
         let went = went.map_err(|tried| tried.iter().map(|tried| tried.why.kind()).collect());

@@ -191,8 +191,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Line for TelnetLine<S> {
         self.client.eight_bit()
     }
 
-    fn ask_eight_bit(&mut self) -> bool {
-        self.client.ask_binary(now())
+    fn ask_eight_bit(&mut self) -> Option<bool> {
+        Some(self.client.ask_binary(now()))
     }
 
     /// Also told to a host that asks for it only later.

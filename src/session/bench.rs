@@ -8,7 +8,7 @@ use super::dialling::{
     dial, end_call, hang_up, never_dialled, not_ready, set_up, tell_ready, told_afterwards,
 };
 use super::link::{LineEnd, Link};
-use super::opening::open;
+use super::opening::open_unless;
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::LineConfig;
@@ -40,7 +40,7 @@ pub async fn ask(
     watch: Watch<'_>,
     mut interrupted: impl AsyncFnMut() -> &'static str,
 ) -> Result<Found, Failure> {
-    let (mut link, profile) = open_modem(line, transcript, watch).await?;
+    let (mut link, profile) = open_modem(line, transcript, watch, &mut interrupted).await?;
     let set_up = set_up(&link, &line.modem_use);
     let mut ask = if with_settings {
         Ask::of_set_up(&profile, &set_up, questions)
@@ -59,7 +59,7 @@ pub async fn ask(
         signal = interrupted() => return Err(interrupted_by(signal, Stage::Preparing)),
     };
     let said = outcome.map_err(|error| {
-        Failure::new(not_ready(&error), Stage::Preparing, format!("{}: {error}", link.name()))
+        Failure::new(not_ready(&error, &link), Stage::Preparing, format!("{}: {error}", link.name()))
     })?;
     if let Some(LineEnd::PortGone(why)) = link.end() {
         return Err(Failure::new(Ending::NoSuchPort, Stage::Preparing, format!("{}: {why}", link.name())));
@@ -90,7 +90,7 @@ pub async fn dial_and_hang_up(
 ) -> (Result<(), Failure>, CallReport) {
     let Attempt { line, dials, number, listen } = attempt;
     let mut report = CallReport::default();
-    let (mut link, profile) = match open_modem(line, transcript, watch).await {
+    let (mut link, profile) = match open_modem(line, transcript, watch, &mut interrupted).await {
         Ok(opened) => opened,
         Err(failure) => return (Err(failure), report),
     };
@@ -127,7 +127,7 @@ pub async fn hang_up_only(
     watch: Watch<'_>,
     mut interrupted: impl AsyncFnMut() -> &'static str,
 ) -> Result<(), Failure> {
-    let (mut link, profile) = open_modem(line, transcript, watch).await?;
+    let (mut link, profile) = open_modem(line, transcript, watch, &mut interrupted).await?;
     watch(Progress::Stage(Stage::HangingUp, String::new()));
     let hung_up = tokio::select! {
         hung_up = hang_up(&mut link, &profile, true) => hung_up,
@@ -143,15 +143,13 @@ async fn open_modem(
     line: &LineConfig,
     transcript: Transcript,
     watch: Watch<'_>,
+    interrupted: &mut impl AsyncFnMut() -> &'static str,
 ) -> Result<(Link, Profile), Failure> {
     let Some(profile) = line.modem.clone() else {
         let message = "this line has no modem (modem = \"none\", or a profile without `dial`): there is nothing to speak to";
         return Err(Failure::new(Ending::Config, Stage::Preparing, message));
     };
-    let opened = open(line, None).await?;
-    for warning in opened.warnings() {
-        watch(Progress::Note(warning.clone()));
-    }
+    let opened = open_unless(line, None, interrupted, watch).await?;
     Ok((Link::new(opened, transcript), profile))
 }
 

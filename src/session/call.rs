@@ -11,18 +11,21 @@ use futures_util::FutureExt;
 
 use super::calling::{at_the_end, reach};
 use super::dialling::{end_call, never_dialled, told_afterwards};
+use super::hunt::{self, Says};
 pub(super) use super::link::wall_now as now;
 use super::link::{LineEnd, Link};
-use super::opening::open;
+use super::logging_in::AskPerson;
+use super::opening::open_unless;
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{AccountConfig, Config, LineConfig};
-use crate::login::{Credentials, LoggedIn, Login, LoginError, LoginLimits, PromptLook};
+use crate::login::PromptLook;
 use crate::machine::Machine;
 use crate::modem::{ConnectInfo, Said};
 use crate::secret::Secret;
 use crate::shell::{HostFacts, Open, OpenOptions, REPLY_BYTES_MAX, Reply, Shell, ShellError};
 use crate::store::dials::Dials;
+use crate::store::troubles::Troubles;
 
 /// Everything a call needs to know before it begins.
 #[derive(Debug)]
@@ -37,6 +40,10 @@ pub struct CallPlan {
     pub nonce: u32,
     /// What became of earlier dials; `None` remembers nothing.
     pub dials: Option<Dials>,
+    /// Which lines failed lately; `None` remembers nothing.
+    pub troubles: Option<Troubles>,
+    /// Who is asked whether a host's key is right; `None` where nobody is there.
+    pub ask: Option<AskPerson>,
 }
 
 impl CallPlan {
@@ -47,13 +54,15 @@ impl CallPlan {
             .iter()
             .filter_map(|name| config.lines.get(name).map(|line| (name.clone(), line.clone())))
             .collect();
-        Self { lines, account: account.clone(), password, nonce, dials: None }
+        Self { lines, account: account.clone(), password, nonce, dials: None, troubles: None, ask: None }
     }
 }
 
 /// What a call cost, however it ended.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct CallReport {
+    /// The line that was used; `None` if none of several could be.
+    pub line: Option<String>,
     /// What the modem said on connecting.
     pub connect: Option<ConnectInfo>,
     /// What the modem said about the call once it was over, where its profile asks.
@@ -72,6 +81,36 @@ pub struct CallReport {
     pub call_time: Duration,
     /// Why the modem may still be off-hook.
     pub off_hook: Option<String>,
+}
+
+impl CallReport {
+    /// Adds what came next: another line, another call. What only the last can say is the last's.
+    pub fn add(&mut self, next: &Self) {
+        self.line.clone_from(&next.line);
+        self.dials += next.dials;
+        self.no_carriers.extend_from_slice(&next.no_carriers);
+        self.delayed = next.delayed;
+        self.bytes_down += next.bytes_down;
+        self.bytes_up += next.bytes_up;
+        self.call_time += next.call_time;
+        // Of the last call that connected.
+        if next.connect.is_some() {
+            self.connect.clone_from(&next.connect);
+            self.statistics.clone_from(&next.statistics);
+        }
+        self.off_hook.clone_from(&next.off_hook);
+    }
+}
+
+/// What becomes of bytes above 127.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EightBits {
+    /// They pass, both ways.
+    Pass,
+    /// The other end does not agree to pass them, and may do it all the same.
+    NotAgreed,
+    /// They lose their highest bit.
+    Stopped,
 }
 
 /// A call with a shell at the other end.
@@ -96,12 +135,17 @@ impl Session<'_> {
     }
 
     /// Whether bytes above 127 pass on this line, both ways. Where they do not, the other end is asked to
-    /// let them, if there is one to ask.
-    pub async fn passes_eight_bits(&mut self, stage: Stage) -> Result<bool, Failure> {
-        if !self.link.eight_bit() && self.link.ask_eight_bit() {
+    /// let them, if it is one that can be asked.
+    pub async fn eight_bits(&mut self, stage: Stage) -> Result<EightBits, Failure> {
+        let asked = if self.link.eight_bit() { None } else { self.link.ask_eight_bit() };
+        if asked == Some(true) {
             self.run(":", stage, 0).await?; // what was asked before it is answered before it
         }
-        Ok(self.link.eight_bit())
+        Ok(match (self.link.eight_bit(), asked) {
+            (true, _) => EightBits::Pass,
+            (false, Some(_)) => EightBits::NotAgreed,
+            (false, None) => EightBits::Stopped,
+        })
     }
 
     /// Runs one command and gives what it printed and how it ended.
@@ -139,7 +183,8 @@ impl Session<'_> {
     }
 }
 
-/// Makes a whole call: to a shell, `work` in it, and back to on-hook.
+/// Makes a whole call: to a shell, `work` in it, and back to on-hook. The account's lines are tried in
+/// turn as long as nothing was dialled (see [`super::hunt`]).
 ///
 /// `interrupted` answers with a signal's name when the user wants to stop; asked a second time while
 /// the modem is being hung up, it ends that too.
@@ -150,8 +195,9 @@ pub async fn call<T>(
     interrupted: impl AsyncFnMut() -> &'static str,
     work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
 ) -> (Result<T, Failure>, CallReport) {
-    on_line(plan, transcript, watch, interrupted, async |mut on| to_the_shell_and_back(&mut on, work).await)
-        .await
+    let mut work = Some(work);
+    let what = async |mut on: OnLine<'_>| to_the_shell_and_back(&mut on, &mut work).await;
+    on_a_line(plan, transcript, watch, interrupted, what).await
 }
 
 /// A line that is open, and what belongs to the call on it.
@@ -163,21 +209,70 @@ pub(super) struct OnLine<'a> {
     pub(super) report: &'a mut CallReport,
     /// From when on a call is up.
     pub(super) carrier_since: &'a mut Option<Instant>,
+    /// What the call is for has begun: from now on no other line is tried.
+    pub(super) begun: &'a mut bool,
 }
 
-/// Opens a line, does `what` on it, and brings the modem on-hook, however that ended.
-pub(super) async fn on_line<T>(
+/// Opens the account's lines in turn until `what` can be done on one, and brings each modem on-hook,
+/// however that ended.
+pub(super) async fn on_a_line<T>(
     plan: &CallPlan,
-    transcript: Transcript,
+    mut transcript: Transcript,
     watch: Watch<'_>,
     mut interrupted: impl AsyncFnMut() -> &'static str,
-    what: impl AsyncFnOnce(OnLine<'_>) -> Result<T, Failure>,
+    mut what: impl AsyncFnMut(OnLine<'_>) -> Result<T, Failure>,
+) -> (Result<T, Failure>, CallReport) {
+    let mut total = CallReport::default();
+    let mut begun = false;
+    let mut failed = Vec::new();
+    let lines = hunt::in_order(plan, watch);
+    for (place, (name, line)) in lines.iter().enumerate() {
+        let (went, report) =
+            on_line(plan, (name, line), &mut transcript, watch, &mut interrupted, &mut what, &mut begun)
+                .await;
+        total.add(&report);
+        total.line = Some(name.clone());
+        let failure = match went {
+            Ok(done) => {
+                hunt::remember(plan, name, Says::Works, watch);
+                return (Ok(done), total);
+            }
+            Err(failure) => failure,
+        };
+        let trial = hunt::Trial::new(line, &report);
+        hunt::remember(plan, name, hunt::says(&failure, trial), watch);
+        // A modem that is not on-hook wants a person first; so does a signal that came meanwhile.
+        if begun || report.off_hook.is_some() || !hunt::passes_on(&failure, trial) {
+            return (Err(failure), total);
+        }
+        if let Some((next, _)) = lines.get(place + 1) {
+            watch(Progress::Note(format!("line {name} cannot be used, so {next} is tried. {failure}")));
+        }
+        failed.push((name.clone(), failure));
+    }
+    total.line = total.line.filter(|_| failed.len() == 1);
+    let no_line = || Failure::new(Ending::Config, Stage::Opening, "the account names no line");
+    (Err(hunt::says_most(failed).unwrap_or_else(no_line)), total)
+}
+
+/// The same on one line.
+#[allow(clippy::too_many_arguments)] // what outlives the single line, each borrowed for it
+async fn on_line<T>(
+    plan: &CallPlan,
+    (name, line): (&str, &LineConfig),
+    transcript: &mut Transcript,
+    watch: Watch<'_>,
+    interrupted: &mut impl AsyncFnMut() -> &'static str,
+    what: &mut impl AsyncFnMut(OnLine<'_>) -> Result<T, Failure>,
+    begun: &mut bool,
 ) -> (Result<T, Failure>, CallReport) {
     let mut report = CallReport::default();
-    let (mut link, line) = match open_first_free(plan, transcript, watch).await {
+    watch(Progress::Stage(Stage::Opening, name.to_owned()));
+    let opened = match open_unless(line, plan.account.user.as_deref(), interrupted, watch).await {
         Ok(opened) => opened,
         Err(failure) => return (Err(failure), report),
     };
+    let mut link = Link::new(opened, std::mem::replace(transcript, Transcript::silent()));
     let mut carrier_since = line.modem.is_none().then(now);
     // Whatever breaks the call off, it is told where that happened.
     let stage = Cell::new(Stage::Opening);
@@ -195,6 +290,7 @@ pub(super) async fn on_line<T>(
             watch: &mut noting,
             report: &mut report,
             carrier_since: &mut carrier_since,
+            begun,
         });
         // A panic must not leave the modem off-hook: it ends the call as any failure does.
         let going = AssertUnwindSafe(going).catch_unwind();
@@ -209,14 +305,20 @@ pub(super) async fn on_line<T>(
         let carrier_until = link.ended_at();
         let profile = at_the_end(plan, profile);
         let up = carrier_since.is_some();
-        report.off_hook = end_call(&mut interrupted, &mut link, &profile, up, &went).await.err();
+        report.off_hook = end_call(interrupted, &mut link, &profile, up, &went).await.err();
         report.call_time += between(carrier_since, carrier_until.unwrap_or_else(now));
-        told_afterwards(&mut interrupted, &mut link, &profile, &mut went, &mut report).await;
+        told_afterwards(interrupted, &mut link, &profile, &mut went, &mut report).await;
     } else {
         report.call_time += between(carrier_since, now());
     }
+    if went.is_ok() && line.modem.is_none() {
+        // The last word to the shell is out before DTR falls.
+        link.drain(LAST_WORD_MAX).await;
+    }
+    link.close().await;
     report.bytes_down = link.bytes_down;
     report.bytes_up = link.bytes_up;
+    *transcript = link.transcript;
     (went, report)
 }
 
@@ -224,36 +326,18 @@ fn between(since: Option<Instant>, until: Instant) -> Duration {
     since.map_or(Duration::ZERO, |since| until.saturating_duration_since(since))
 }
 
-/// Opens the first line that no other program has.
-async fn open_first_free<'a>(
-    plan: &'a CallPlan,
-    transcript: Transcript,
-    watch: Watch<'_>,
-) -> Result<(Link, &'a LineConfig), Failure> {
-    let mut locked = None;
-    for (name, config) in &plan.lines {
-        watch(Progress::Stage(Stage::Opening, name.clone()));
-        match open(config, plan.account.user.as_deref()).await {
-            Ok(line) => {
-                for warning in line.warnings() {
-                    watch(Progress::Note(warning.clone()));
-                }
-                return Ok((Link::new(line, transcript), config));
-            }
-            Err(failure) if failure.ending == Ending::PortLocked => locked = Some(failure),
-            Err(failure) => return Err(failure),
-        }
-    }
-    Err(locked.unwrap_or_else(|| Failure::new(Ending::Config, Stage::Opening, "the account names no line")))
-}
-
 async fn to_the_shell_and_back<T>(
     on: &mut OnLine<'_>,
-    work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
+    work: &mut Option<impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>>,
 ) -> Result<T, Failure> {
     let shell = reach(on).await?;
     let facts = shell.facts().clone();
     let mut session = Session { link: on.link, shell, facts, watch: on.watch };
+    *on.begun = true;
+    let Some(work) = work.take() else {
+        let message = "this program has a defect: the work of a call was begun twice";
+        return Err(Failure::new(Ending::Bug, Stage::Shell, message));
+    };
     let worked = work(&mut session).await;
     // The host hangs up when its session ends, which is the quickest way off the line.
     if worked.is_ok() {
@@ -262,40 +346,6 @@ async fn to_the_shell_and_back<T>(
         let _ = session.drive(&mut leave).await; // the modem is hung up in any case
     }
     worked
-}
-
-pub(super) async fn log_in(
-    plan: &CallPlan,
-    user: Option<&str>,
-    link: &mut Link,
-    watch: Watch<'_>,
-) -> Result<LoggedIn, Failure> {
-    let user = user.map(str::to_owned);
-    watch(Progress::Stage(Stage::LoggingIn, user.clone().unwrap_or_default()));
-    if let Some(password) = &plan.password {
-        link.transcript.hide(password.clone());
-    }
-    let credentials = Credentials { user, password: plan.password.clone() };
-    let mut login = Login::new(credentials, LoginLimits::default());
-    // What it tells on the way stands in the transcript already.
-    let outcome = link.drive(&mut login, |_, _| Ok::<_, Failure>(())).await?;
-    outcome.map_err(|error| {
-        let ending = match &error {
-            LoginError::Refused { .. } => Ending::LoginRefused,
-            LoginError::Expired { .. } => Ending::LoginExpired,
-            LoginError::NoUser { .. } | LoginError::NoPassword { .. } => Ending::Config,
-            LoginError::CarrierLost { .. } => Ending::CarrierLost,
-            LoginError::NoPrompt { .. } | LoginError::Garbled { .. } => Ending::LoginTimeout,
-        };
-        match (&error, link.end()) {
-            // A command's own last status says more than that its line is gone.
-            (LoginError::CarrierLost { last }, Some(LineEnd::PortGone(_))) => {
-                let gone = line_failure(Stage::LoggingIn, link);
-                Failure { message: format!("{} ({last})", gone.message), ..gone }
-            }
-            (_, _) => Failure::new(ending, Stage::LoggingIn, error),
-        }
-    })
 }
 
 pub(super) async fn open_shell(
@@ -335,7 +385,10 @@ fn shell_failure(stage: Stage, error: &ShellError, link: &Link) -> Failure {
 /// The line ended under us.
 pub(super) fn line_failure(stage: Stage, link: &Link) -> Failure {
     let message = match link.end() {
-        Some(LineEnd::PortGone(why)) => format!("{} has ended: {why}", link.name()),
+        Some(LineEnd::PortGone(why)) => match link.last_words() {
+            Some(said) => format!("{} has ended: {why}; the last it said: \"{said}\"", link.name()),
+            None => format!("{} has ended: {why}", link.name()),
+        },
         Some(LineEnd::CarrierLost) | None => "carrier lost: the call was cut off".to_owned(),
     };
     Failure::new(Ending::CarrierLost, stage, message)
@@ -358,5 +411,31 @@ fn what_panicked(panic: &(dyn std::any::Any + Send)) -> String {
 const RUN_WAIT: Duration = Duration::from_secs(60);
 /// Silence behind a known prompt before the shell is typed at.
 const SETTLE_AT_PROMPT: Duration = Duration::from_millis(50);
+/// How long the last bytes may take to leave the port: a modem may hold them back for ever.
+const LAST_WORD_MAX: Duration = Duration::from_secs(2);
 /// Bytes a second that the slowest host digests (an old disk on NFS).
 const HOST_READS_PER_SECOND: u64 = 4 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_all_calls_cost_is_added_up() {
+        let call = CallReport {
+            connect: Some(ConnectInfo::read("CONNECT")),
+            statistics: vec![Said { command: "ATI6".into(), lines: vec!["x".into()], ok: true }],
+            dials: 1,
+            bytes_down: 10,
+            bytes_up: 5,
+            call_time: Duration::from_secs(2),
+            off_hook: Some("silent".into()),
+            ..CallReport::default()
+        };
+        let mut total = CallReport::default();
+        total.add(&call);
+        total.add(&CallReport { dials: 1, ..CallReport::default() });
+        let expected = CallReport { dials: 2, off_hook: None, ..call };
+        assert_eq!(total, expected);
+    }
+}

@@ -3,12 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::call::{CallPlan, CallReport, OnLine, log_in, now, open_shell};
+use super::call::{CallPlan, CallReport, OnLine, now, open_shell};
 use super::dialling::{connected, dial, hang_up, not_ready, set_up, tell_ready};
 use super::link::{LineEnd, Link};
+use super::logging_in::log_in;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{Calling, ModemUse};
-use crate::login::PromptLook;
+use crate::login::{LoginEvent, PromptLook};
 use crate::machine::{Machine, Output};
 use crate::modem::answer::answering_no_more;
 use crate::modem::{Answer, AnswerError, AnswerEvent, Answering, Profile};
@@ -19,14 +20,15 @@ pub(super) async fn reach(on: &mut OnLine<'_>) -> Result<Shell, Failure> {
     if let Some(shell) = connect(on).await? {
         return Ok(shell);
     }
-    let look = log_in(on.plan, on.plan.account.user.as_deref(), on.link, on.watch).await?.look;
+    let look =
+        log_in(on.plan, on.plan.account.user.as_deref(), on.link, on.watch, &mut in_transcript).await?.look;
     open_shell(on.plan, on.link, on.watch, look).await
 }
 
 /// From a line just opened to a host that waits for a login. A shell, if a host that was to call back has
 /// given one instead.
 pub(super) async fn connect(on: &mut OnLine<'_>) -> Result<Option<Shell>, Failure> {
-    let OnLine { plan, line, link, watch, report, carrier_since } = on;
+    let OnLine { plan, line, link, watch, report, carrier_since, begun: _ } = on;
     let user = plan.account.user.as_deref();
     let (numbers, dials) = (&plan.account.phones, plan.dials.as_ref());
     match (&line.modem, &plan.account.calling) {
@@ -80,7 +82,7 @@ async fn ask_to_call_back(
     link: &mut Link,
     watch: Watch<'_>,
 ) -> Result<Option<Shell>, Failure> {
-    let look = match log_in(plan, user, link, watch).await {
+    let look = match log_in(plan, user, link, watch, &mut in_transcript).await {
         Ok(logged_in) => logged_in.look,
         Err(_) if carrier_lost(link) => return Ok(None),
         Err(failure) => return Err(failure),
@@ -104,6 +106,9 @@ async fn ask_to_call_back(
         Err(failure) => Err(failure),
     }
 }
+
+/// What the login tells on the way stands in the transcript already.
+fn in_transcript(_: LoginEvent) {}
 
 fn carrier_lost(link: &Link) -> bool {
     link.end() == Some(&LineEnd::CarrierLost)
@@ -166,7 +171,7 @@ async fn await_call(
 /// `asked` is how long a host was waited for that had been asked to call back.
 fn answer_failure(error: &AnswerError, link: &Link, asked: Option<Duration>) -> Failure {
     let ending = match error {
-        AnswerError::NotReady(error) => not_ready(error),
+        AnswerError::NotReady(error) => not_ready(error, link),
         AnswerError::NobodyCalled { .. } | AnswerError::StoppedRinging => Ending::NoAnswer,
         AnswerError::NoCarrier => Ending::NoCarrier,
         AnswerError::Refused { .. } => Ending::PeerMisbehaved,

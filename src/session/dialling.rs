@@ -9,6 +9,7 @@ use super::memory::Turn;
 use super::retry::Reach;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{LineConfig, ModemUse};
+use crate::line::tcp::says_in_use;
 use crate::modem::{
     Answer, Answering, Ask, ConnectInfo, Dial, DialError, DialEvent, HangUp, HungUp, Planned, Profile,
     ReadyError, ReadyEvent, Said, SetUp, is_host,
@@ -153,17 +154,21 @@ pub(super) fn tell_ready(watch: Watch<'_>, event: ReadyEvent) {
 }
 
 /// The kind of end that it is when there is no modem to speak to.
-pub(super) fn not_ready(error: &ReadyError) -> Ending {
+pub(super) fn not_ready(error: &ReadyError, link: &Link) -> Ending {
     match error {
         ReadyError::Silent | ReadyError::Garbled { .. } => Ending::ModemSilent,
         ReadyError::Refused { .. } => Ending::PeerMisbehaved,
-        ReadyError::PortGone => Ending::NoSuchPort,
+        ReadyError::PortGone => match link.end() {
+            // A terminal server takes the connection, says so, and hangs up.
+            Some(LineEnd::PortGone(why)) if says_in_use(why) => Ending::PortLocked,
+            Some(_) | None => Ending::NoSuchPort,
+        },
     }
 }
 
 fn dial_failure(number: &str, error: &DialError, link: &Link) -> Failure {
     let ending = match error {
-        DialError::NotReady(error) => not_ready(error),
+        DialError::NotReady(error) => not_ready(error, link),
         DialError::Rejected { .. } => Ending::Rejected,
         DialError::NoService { .. } => Ending::NoDialtone,
         DialError::Busy | DialError::CallComingIn => Ending::Busy,
@@ -177,7 +182,13 @@ fn dial_failure(number: &str, error: &DialError, link: &Link) -> Failure {
         DialError::Refused { .. } => Ending::PeerMisbehaved,
         DialError::PortGone => Ending::NoSuchPort,
     };
-    Failure::new(ending, Stage::Dialling, format!("{number} on {}: {error}", link.name()))
+    let why = match (error, link.end()) {
+        (DialError::NotReady(ReadyError::PortGone) | DialError::PortGone, Some(LineEnd::PortGone(why))) => {
+            why.clone()
+        }
+        (_, _) => error.to_string(),
+    };
+    Failure::new(ending, Stage::Dialling, format!("{number} on {}: {why}", link.name()))
 }
 
 /// Brings the modem on-hook. The port may have ended; then there is nothing to speak to.

@@ -83,6 +83,8 @@ pub enum Stage {
     LoggingIn,
     /// From the prompt to a quiet shell, and what the host has.
     Shell,
+    /// The line is in a person's hands.
+    Terminal,
     /// Looking at the mailbox.
     Survey,
     /// Carrying the mail.
@@ -104,6 +106,7 @@ impl std::fmt::Display for Stage {
             Self::AwaitingCall => "waiting for a call",
             Self::LoggingIn => "logging in",
             Self::Shell => "setting up the shell",
+            Self::Terminal => "in the terminal",
             Self::Survey => "looking at the mailbox",
             Self::Transfer => "carrying the mail",
             Self::Delivery => "delivering",

@@ -183,7 +183,7 @@ fn keep(store: &mut Store, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
 /// What an error of the store means for the call.
 pub fn store_failure(stage: Stage, error: &StoreError) -> Failure {
     let ending = match error {
-        StoreError::Busy { .. } | StoreError::MboxLocked { .. } | StoreError::DialsLocked { .. } => {
+        StoreError::Busy { .. } | StoreError::MboxLocked { .. } | StoreError::MemoryLocked { .. } => {
             Ending::MailboxLocked
         }
         StoreError::NotAnMbox { .. } | StoreError::NoBoundary { .. } | StoreError::LedgerDamaged { .. } => {

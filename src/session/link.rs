@@ -10,7 +10,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::transcript::Transcript;
 use crate::line::{BREAK_MAX, Leads, Line};
@@ -46,6 +46,7 @@ pub struct Link {
     no_carrier_said: NoCarrierText,
     /// The modem answers in numbers.
     numeric: bool,
+    seven_bit_host: bool,
     unwritable: Option<(Instant, String)>,
     end: Option<LineEnd>,
     ended_at: Option<Instant>,
@@ -58,7 +59,7 @@ pub struct Link {
 impl Link {
     /// Takes over an open line.
     pub fn new(line: Box<dyn Line>, transcript: Transcript) -> Self {
-        let rate = line.speed();
+        let rate = line_rate(&*line);
         Self {
             line,
             transcript,
@@ -78,6 +79,7 @@ impl Link {
             break_until: None,
             no_carrier_said: NoCarrierText::default(),
             numeric: false,
+            seven_bit_host: false,
             unwritable: None,
             end: None,
             ended_at: None,
@@ -106,19 +108,29 @@ impl Link {
         self.rate_down
     }
 
-    /// Whether bytes above 127 pass, both ways, as far as it is known by now.
-    pub fn eight_bit(&self) -> bool {
-        self.line.eight_bit()
-    }
-
-    /// Asks the other end to let eight bits pass; false = there is nobody to ask.
-    pub fn ask_eight_bit(&mut self) -> bool {
-        self.line.ask_eight_bit()
-    }
-
     /// The port's own bit rate, where it has one: what [`Control::Speed`] made of it.
     pub fn port_speed(&self) -> Option<u32> {
         self.line.speed()
+    }
+
+    /// Whether bytes above 127 pass, both ways, as far as it is known by now.
+    pub fn eight_bit(&self) -> bool {
+        !self.seven_bit_host && self.line.eight_bit()
+    }
+
+    /// Asks the other end to let eight bits pass, as [`Line::ask_eight_bit`].
+    pub fn ask_eight_bit(&mut self) -> Option<bool> {
+        if self.seven_bit_host { None } else { self.line.ask_eight_bit() }
+    }
+
+    /// The host was seen to send seven bits and parity, whatever the line carries.
+    pub fn host_sends_seven_bits(&mut self) {
+        self.seven_bit_host = true;
+    }
+
+    /// What the line's own program said last, where it is one.
+    pub fn last_words(&self) -> Option<String> {
+        self.line.last_words()
     }
 
     /// The port's leads now; `None` where they are unknown, or the line has ended.
@@ -129,6 +141,35 @@ impl Link {
                 self.port_gone(error.to_string());
                 None
             }
+        }
+    }
+
+    /// What has arrived and no machine has taken, for a person's eyes.
+    pub(super) fn take_arrived(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.input)
+    }
+
+    /// Queues what a person types.
+    pub(super) fn type_out(&mut self, bytes: &[u8]) {
+        if self.end.is_none() && self.unwritable.is_none() {
+            self.queue.extend_from_slice(bytes);
+        }
+    }
+
+    /// How many bytes wait for the line to take them.
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Moves bytes and looks after the line once; may be dropped at any moment.
+    pub(super) async fn stir(&mut self) {
+        self.wait(None).await;
+    }
+
+    /// Tells the other end how large a person's screen is, where the line can.
+    pub(super) fn set_window(&mut self, rows: u16, cols: u16) {
+        if let Err(error) = self.line.set_window(rows, cols) {
+            self.port_gone(error.to_string());
         }
     }
 
@@ -147,6 +188,7 @@ impl Link {
         self.watch_carrier = true;
         self.ended_at = None; // of a call before this one
         self.carrier_seen = false;
+        self.seven_bit_host = false; // of a host before this one
         self.numeric = connect.text.starts_with(|c: char| c.is_ascii_digit());
         self.no_carrier_said = NoCarrierText::behind_connect();
         // A call that ends at once: its end may have come together with CONNECT.
@@ -158,7 +200,7 @@ impl Link {
 
     /// The slower of port and carrier is what gets through, each way.
     fn follow_rates(&mut self) {
-        let port = self.line.speed();
+        let port = line_rate(&*self.line);
         let slower = |carrier: Option<u32>| match (port, carrier) {
             (Some(port), Some(carrier)) => Some(port.min(carrier)),
             (port, carrier) => port.or(carrier),
@@ -445,12 +487,16 @@ impl Link {
         }
     }
 
-    fn control(&mut self, control: Control) {
+    /// Does something to the port itself.
+    pub(super) fn control(&mut self, control: Control) {
         let done = match control {
             Control::Dtr(on) => self.line.set_dtr(on).map(|_| ()),
             Control::Break(length) => {
-                self.break_until = Some(wall_now() + length.min(BREAK_MAX));
-                self.line.set_break(true).map(|_| ())
+                let begun = self.line.set_break(true);
+                if matches!(begun, Ok(true)) {
+                    self.break_until = Some(wall_now() + length.min(BREAK_MAX));
+                }
+                begun.map(|_| ())
             }
             Control::DiscardOutput => {
                 self.queue.clear();
@@ -491,6 +537,38 @@ impl Link {
         }
     }
 
+    /// Waits until all that was sent has left the port, for `limit` at most, and says whether it has.
+    /// Nothing blocks: the port is asked how much it still holds (TIOCOUTQ). What it does not count,
+    /// the last bytes in the UART or an adapter, is reckoned with by the line's rate.
+    pub async fn drain(&mut self, limit: Duration) -> bool {
+        let until = wall_now() + limit;
+        while self.end.is_none() {
+            let held = match self.line.unsent() {
+                Ok(held) => held.unwrap_or(0),
+                Err(error) => {
+                    self.port_gone(error.to_string());
+                    break;
+                }
+            };
+            let now = wall_now();
+            if held == 0 && !self.is_sending(now) {
+                return true;
+            }
+            if now >= until {
+                break;
+            }
+            let can_write = !self.queue.is_empty() && self.may_write_at(now) <= now;
+            self.ready(can_write, (now + DRAIN_POLL).min(until)).await;
+        }
+        false
+    }
+
+    /// Ends the line, which may take as long as its command takes to go.
+    pub async fn close(&mut self) {
+        // There is no error that would still matter to anybody.
+        let _ = tokio::time::timeout(CLOSE_MAX, self.line.shutdown()).await;
+    }
+
     async fn wait_until(&mut self, deadline: Option<Instant>) {
         let now = wall_now();
         self.clock.set_sending(now, false);
@@ -517,6 +595,12 @@ impl Link {
         self.clock.set_sending(now, self.is_sending(now));
         self.clock.line_time(now)
     }
+}
+
+/// Bits a second that the line carries, as if each byte had [`BITS_PER_BYTE`].
+fn line_rate(line: &dyn Line) -> Option<u32> {
+    let rate = u64::from(line.speed()?) * u64::from(BITS_PER_BYTE) / u64::from(line.bits_per_byte().max(1));
+    u32::try_from(rate).ok() // no port is so fast that it would not fit
 }
 
 /// How a line ends under a conversation.
@@ -605,6 +689,10 @@ const NO_CARRIER_QUIET_LEAVING: Duration = Duration::from_millis(200);
 const CARRIER_POLL: Duration = Duration::from_millis(100);
 /// How often a line is looked at that is in no call.
 const IDLE_POLL: Duration = Duration::from_millis(200);
+/// How often a port is asked whether all is out.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
+/// A command that ignores signals is killed after half of this.
+const CLOSE_MAX: Duration = Duration::from_secs(8);
 /// Silence after which the transcript shows half a line.
 const QUIET_AFTER: Duration = Duration::from_millis(200);
 /// Line time that may be under way in the port's own queues: more would outlive an abort.

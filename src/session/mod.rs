@@ -2,10 +2,12 @@
 //! hangs up on every way out.
 //!
 //! [`link`] drives one machine over one line; [`transcript`] shows the dialogue; [`call`] strings
-//! the machines together from dialling to a shell and back to a modem on-hook (`opening` is its start,
-//! `calling` how a call comes about, [`dialling`] the part with the modem); [`fetch`] and [`list`] are what is done with a
-//! mailbox, [`by_shell`] is the one behind a shell. [`bench`] speaks to a modem without an account. [`retry`] says when a number may be dialled,
-//! [`memory`] asks it. [`ending`] names every way in which a call can end.
+//! the machines together from dialling to a shell and back to a modem on-hook: [`hunt`] says which line
+//! is taken, `opening` opens it, `calling` is how a call comes about, [`dialling`] the part with the
+//! modem, `logging_in` the one with the login and what only a person can answer there. [`fetch`] and [`list`] are what is done with a mailbox, [`by_shell`] is the one behind a shell.
+//! [`terminal`] gives the line to a person, [`bench`] speaks to a modem without an account. [`retry`]
+//! says when a number may be dialled, [`memory`] asks it. [`ending`] names every way in which a call can
+//! end.
 
 pub mod bench;
 pub mod by_shell;
@@ -14,15 +16,19 @@ mod calling;
 pub mod dialling;
 pub mod ending;
 pub mod fetch;
+pub mod hunt;
 pub mod link;
 pub mod list;
+mod logging_in;
 pub mod memory;
 mod opening;
 pub mod retry;
+pub mod terminal;
 pub mod transcript;
 
 pub use dialling::reach;
 pub use ending::{Ending, Failure, Stage};
+pub use logging_in::AskPerson;
 
 /// What a call tells whoever watches it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,32 +1,45 @@
 //! Opening a line of any kind, and what it means for the call when that fails.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+
 use tokio::net::TcpStream;
 
-use super::{Ending, Failure, Stage};
-use crate::config::{LineConfig, LineKind, Remote};
-use crate::line::Line;
+use super::{Ending, Failure, Progress, Stage, Watch};
+use crate::config::{ExecCommand, LineConfig, LineKind, PortConfig, Remote, SerialPort, TelnetHost};
 use crate::line::exec::{ExecLine, ExecSettings};
 use crate::line::serial::{self, OpenError, SerialLine, SerialSettings};
 use crate::line::tcp::{self, ConnectError, TcpLine};
 use crate::line::telnet::{TelnetLine, TelnetSettings};
+use crate::line::{DataBits, Line, Parity, SevenBit};
 use crate::modem::FlowChoice;
 
-/// Opens the line that is described. Hosts that ask beforehand who logs in are told `user`.
-pub(super) async fn open(config: &LineConfig, user: Option<&str>) -> Result<Box<dyn Line>, Failure> {
-    match &config.kind {
-        LineKind::Serial(port) => {
-            let flow = match port.settings.flow {
-                FlowChoice::RtsCts => serial::Flow::RtsCts,
-                FlowChoice::XonXoff => serial::Flow::XonXoff,
-                FlowChoice::None => serial::Flow::None,
-            };
-            let lock_dir = config.lock_dir.clone();
-            let settings =
-                SerialSettings { lock_dir, ..SerialSettings::new(&port.device, port.settings.speed, flow) };
-            Ok(Box::new(SerialLine::open(settings).map_err(|error| serial_failure(&error))?))
+/// Opens the line that is described, and tells what went not quite as it should. Ends at once when the
+/// user wants to stop: a host may take long to answer. Hosts that ask beforehand are told who logs in.
+pub(super) async fn open_unless(
+    config: &LineConfig,
+    user: Option<&str>,
+    interrupted: &mut impl AsyncFnMut() -> &'static str,
+    watch: Watch<'_>,
+) -> Result<Box<dyn Line>, Failure> {
+    let line = tokio::select! {
+        opened = open(config, user) => opened?,
+        signal = interrupted() => {
+            return Err(Failure::new(Ending::Interrupted, Stage::Opening, format!("ended by {signal}")));
         }
+    };
+    for warning in line.warnings() {
+        watch(Progress::Note(warning.clone()));
+    }
+    Ok(line)
+}
+
+/// Opens the line that is described.
+async fn open(config: &LineConfig, user: Option<&str>) -> Result<Box<dyn Line>, Failure> {
+    match &config.kind {
+        LineKind::Serial(port) => open_serial(port, config.lock_dir.clone()),
         LineKind::Exec(exec) => {
-            let spawned = ExecLine::spawn(&ExecSettings::new(&exec.command));
+            let spawned = ExecLine::spawn(&exec_settings(exec));
             Ok(Box::new(spawned.map_err(|error| Failure::new(Ending::NoSuchPort, Stage::Opening, error))?))
         }
         LineKind::Tcp(remote) => {
@@ -35,10 +48,7 @@ pub(super) async fn open(config: &LineConfig, user: Option<&str>) -> Result<Box<
         }
         LineKind::Telnet(host) => {
             let stream = connected(&host.remote).await?;
-            let address = &host.remote.address;
-            let usual = TelnetSettings::new(address.to_string(), address.port);
-            let settings = TelnetSettings { user: user.map(str::to_owned), binary: host.binary, ..usual };
-            let line = TelnetLine::over_tcp(stream, settings);
+            let line = TelnetLine::over_tcp(stream, telnet_settings(host, user));
             Ok(Box::new(line.map_err(|error| Failure::new(Ending::NoCarrier, Stage::Opening, error))?))
         }
         LineKind::Rfc2217(_) => {
@@ -61,6 +71,57 @@ async fn connected(remote: &Remote) -> Result<TcpStream, Failure> {
         };
         Failure::new(ending, Stage::Opening, error)
     })
+}
+
+fn open_serial(port: &SerialPort, lock_dir: Option<PathBuf>) -> Result<Box<dyn Line>, Failure> {
+    let PortConfig { speed, flow, framing, strip } = port.settings;
+    let flow = match flow {
+        FlowChoice::RtsCts => serial::Flow::RtsCts,
+        FlowChoice::XonXoff => serial::Flow::XonXoff,
+        FlowChoice::None => serial::Flow::None,
+    };
+    let settings = SerialSettings {
+        lock_dir,
+        framing: port.settings.port_framing(),
+        ..SerialSettings::new(&port.device, speed, flow)
+    };
+    let line = SerialLine::open(settings).map_err(|error| serial_failure(&error))?;
+    let port_has = line.settings().framing;
+    if !strip && framing.data_bits != DataBits::Seven {
+        return Ok(Box::new(line));
+    }
+    // Some adapters hand the parity up as the eighth bit, so seven bits are cut out here in any case.
+    // A port that cannot do them has said so and has eight: then the parity is made here too.
+    let parity = if port_has.is_eight_bit() { framing.parity } else { Parity::None };
+    Ok(Box::new(SevenBit::new(Box::new(line), parity)))
+}
+
+fn telnet_settings(host: &TelnetHost, user: Option<&str>) -> TelnetSettings {
+    let address = &host.remote.address;
+    TelnetSettings {
+        term: host.term.clone(),
+        user: user.map(str::to_owned),
+        binary: host.binary,
+        rows: host.window.rows,
+        cols: host.window.columns,
+        ..TelnetSettings::new(address.to_string(), address.port)
+    }
+}
+
+fn exec_settings(exec: &ExecCommand) -> ExecSettings {
+    let mut settings = ExecSettings {
+        term: exec.term.clone(),
+        clean_env: exec.clean_env,
+        hidden_env: exec.hidden_env.iter().map(OsString::from).collect(),
+        folder: exec.folder.clone(),
+        rows: exec.window.rows,
+        cols: exec.window.columns,
+        ..ExecSettings::new(&exec.command)
+    };
+    let usual = if exec.clean_env { settings.usual_env() } else { Vec::new() };
+    let given = exec.env.iter().map(|(name, value)| (name.into(), value.into()));
+    settings.env = usual.into_iter().chain(given).collect();
+    settings
 }
 
 fn serial_failure(error: &OpenError) -> Failure {

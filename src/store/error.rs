@@ -13,9 +13,9 @@ pub enum StoreError {
         /// The lock it holds.
         lock: PathBuf,
     },
-    /// Another run keeps the memory of dials.
-    #[error("another run keeps the memory of dials locked ({}); wait for it to end", lock.display())]
-    DialsLocked {
+    /// Another run keeps a memory for all accounts.
+    #[error("another run keeps what is remembered of earlier calls locked ({}); wait for it to end", lock.display())]
+    MemoryLocked {
         /// The lock it holds.
         lock: PathBuf,
     },

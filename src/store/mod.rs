@@ -42,6 +42,8 @@ mod mbox_file;
 mod part;
 mod reading;
 mod record;
+mod table;
+pub mod troubles;
 
 pub use error::StoreError;
 pub use reading::Archive;
