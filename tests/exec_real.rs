@@ -3,7 +3,8 @@
 #![allow(clippy::disallowed_methods)] // real programs run by the real clock
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::io::Read;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -87,8 +88,13 @@ impl Sshd {
 
     /// A home whose line is `ssh -tt` to here, with more options of ssh.
     fn home(&self, options: &[&str], account: &str) -> Home {
+        self.home_through(self.port, options, account)
+    }
+
+    /// The same through another port.
+    fn home_through(&self, port: u16, options: &[&str], account: &str) -> Home {
         let mut command = vec!["ssh".to_owned(), "-tt".into(), "-F".into(), "none".into()];
-        command.extend(["-p".into(), self.port.to_string()]);
+        command.extend(["-p".into(), port.to_string()]);
         let known = format!("UserKnownHostsFile={}", self.known_hosts().display());
         let own = [known.as_str(), "GlobalKnownHostsFile=none", "IdentityAgent=none"];
         for option in own.iter().chain(options) {
@@ -241,6 +247,42 @@ fn a_host_where_nobody_listens_is_told_with_ssh_s_status_and_words() {
     ran.ended(75, "carrier-lost");
     assert!(ran.err.contains("Connection refused"), "{}", ran.err);
     assert!(ran.err.contains("exit status 255, which is ssh's own word for an error"), "{}", ran.err);
+}
+
+#[test]
+fn a_connection_that_is_cut_in_mid_transfer_is_told_in_ssh_s_words_and_taken_up_again() {
+    let mailbox = sample().repeat(40);
+    let Some(sshd) = Sshd::start("x", Asks::Ssh, &mailbox) else { return };
+    let cut = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = cut.local_addr().unwrap().port();
+    let behind = sshd.port;
+    let relay = std::thread::spawn(move || {
+        let (near, _) = cut.accept().unwrap();
+        let far = TcpStream::connect(("127.0.0.1", behind)).unwrap();
+        let (mut up_from, mut up_to) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+        let up = std::thread::spawn(move || std::io::copy(&mut up_from, &mut up_to));
+        let _ = std::io::copy(&mut Read::take(&far, 60_000), &mut &near);
+        for end in [&near, &far] {
+            let _ = end.shutdown(Shutdown::Both);
+        }
+        let _ = up.join();
+    });
+    let account = format!("{}transfer = \"text\"\n", sshd.user());
+    let home = sshd.home_through(port, &[TRUSTING, NO_KEYS], &account);
+    let ran = home.fetch();
+    ran.ended(75, "carrier-lost");
+    relay.join().unwrap();
+    assert!(ran.err.contains("carrying the mail"), "{}", ran.err);
+    assert!(
+        ran.err.contains("exit status 255") && ran.err.contains("the last it said: \"Connection to"),
+        "{}",
+        ran.err
+    );
+    let config = home.dir.path().join(".config/mailcall/config.toml");
+    let through = fs::read_to_string(&config).unwrap().replace(&port.to_string(), &behind.to_string());
+    fs::write(&config, through).unwrap();
+    home.fetch().ended(0, "done");
+    assert!(home.mail() == messages(&mailbox));
 }
 
 #[tokio::test]

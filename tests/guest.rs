@@ -269,6 +269,25 @@ fn every_framing_is_set_in_the_uart_and_the_one_found_is_put_back() {
 }
 
 #[test]
+fn a_rate_that_the_uart_does_not_have_is_told_and_the_port_is_left_as_it_was() {
+    shown("a_rate_that_the_uart_does_not_have_is_told_and_the_port_is_left_as_it_was", || {
+        let uart = Uart::looped();
+        let mut found = None;
+        uart.termios(|termios| found = Some(termios.clone()));
+        let runtime = runtime();
+        // Its clock gives 115,200 bit/s at most.
+        let settings = SerialSettings::new(PORT, 250_000, Flow::None);
+        let refused = runtime.block_on(async { SerialLine::open(settings) }).unwrap_err();
+        assert!(matches!(refused, OpenError::Settings { .. }), "{refused:?}");
+        assert!(refused.to_string().contains("250000 bit/s 8N1"), "{refused}");
+        uart.termios(|termios| assert_eq!(Some(&*termios), found.as_ref()));
+        let settings = SerialSettings::new(PORT, 12_345, Flow::None);
+        let line = runtime.block_on(async { SerialLine::open(settings) }).unwrap();
+        assert_eq!(line.speed(), Some(12_345), "a divisor near enough it has");
+    });
+}
+
+#[test]
 #[allow(clippy::disallowed_methods)] // what else runs meanwhile has to wait, too
 fn draining_waits_for_the_last_byte_and_not_for_a_modem_that_takes_none() {
     shown("draining_waits_for_the_last_byte_and_not_for_a_modem_that_takes_none", || {

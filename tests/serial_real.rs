@@ -5,7 +5,7 @@
 use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -319,6 +319,7 @@ fn a_signal_in_mid_call_leaves_the_port_as_it_was_found() {
 }
 
 /// Runs to its end, which must come soon after `unplugged` says that the port has gone.
+#[allow(clippy::zombie_processes)] // it is waited for by wait4, which tells what it has used
 fn ends_soon(mut command: Command, unplugged: impl FnOnce()) -> Ran {
     let mut mailcall = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut err = mailcall.stderr.take().unwrap();
@@ -329,11 +330,27 @@ fn ends_soon(mut command: Command, unplugged: impl FnOnce()) -> Ran {
     });
     unplugged();
     let gone = Instant::now();
-    let output = mailcall.wait_with_output().unwrap();
+    let mut out = String::new();
+    mailcall.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    let (code, used) = reaped(&mailcall);
     let took = gone.elapsed();
     let err = reader.join().unwrap();
     assert!(took < Duration::from_secs(4), "{took:?} after the port was gone: {err}");
-    Ran { err, ..Ran::new(output) }
+    assert!(used < Duration::from_millis(1_500), "{used:?} of the processor: {err}");
+    Ran { code, out, err }
+}
+
+/// The exit code of a process that ends, and the processor time that it has used.
+fn reaped(child: &Child) -> (i32, Duration) {
+    let mut status = 0;
+    // SAFETY: all zeroes is an `rusage`; wait4 writes to two pointers that are valid for the call.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    let pid = child.id() as libc::pid_t; // positive and below 2^22
+    assert_eq!(unsafe { libc::wait4(pid, &mut status, 0, &mut usage) }, pid);
+    let used = |time: libc::timeval| {
+        Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64)
+    };
+    (libc::WEXITSTATUS(status), used(usage.ru_utime) + used(usage.ru_stime))
 }
 
 #[test]

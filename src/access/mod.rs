@@ -1,9 +1,10 @@
 //! A mailbox reached by shell or by path, behind one trait: [`Mailbox`].
 //!
 //! For the shell, commands are built and replies parsed here ([`survey`], [`index`]); [`crate::session`]
-//! runs them.
+//! runs them. [`inspection`] tells a person how it stands on the host.
 
 pub mod index;
+pub mod inspection;
 pub mod mailbox;
 pub mod survey;
 

@@ -11,7 +11,7 @@ use crate::config::{AccountConfig, Config, Deliver, Redial};
 use crate::secret::Secret;
 use crate::session::call::{CallPlan, CallReport, Session, call};
 use crate::session::fetch::store_failure;
-use crate::session::{Ending, Failure, Stage};
+use crate::session::{Ending, Failure, Progress, Stage};
 use crate::store::dials::Dials;
 use crate::store::troubles::Troubles;
 use crate::store::{Delivery, Store};
@@ -187,6 +187,32 @@ pub(super) async fn in_call_heeding<T>(
     password: Option<Secret>,
     work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
 ) -> (Result<T, Failure>, CallReport) {
+    let call = Call { global, config, name, account, password };
+    let (went, report) = in_call_watched(signals, call, &mut |_| true, work).await;
+    if let Some(why) = &report.off_hook {
+        eprintln!("mailcall: {}", off_hook(why));
+    }
+    (went, report)
+}
+
+/// Whose call it is.
+pub(super) struct Call<'a> {
+    pub(super) global: &'a Global,
+    pub(super) config: &'a Config,
+    pub(super) name: &'a str,
+    pub(super) account: &'a AccountConfig,
+    pub(super) password: Option<Secret>,
+}
+
+/// The same for who watches its progress too, answers whether it is to be shown, and says by himself when
+/// the modem may still be off-hook.
+pub(super) async fn in_call_watched<T>(
+    signals: &mut Signals,
+    call_of: Call<'_>,
+    observe: &mut dyn FnMut(&Progress) -> bool,
+    work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
+) -> (Result<T, Failure>, CallReport) {
+    let Call { global, config, name, account, password } = call_of;
     let state = match global.state_dir() {
         Ok(state) => state,
         Err(failure) => return (Err(failure), CallReport::default()),
@@ -201,11 +227,12 @@ pub(super) async fn in_call_heeding<T>(
         ..CallPlan::new(config, account, password, nonce)
     };
     let transcript = display.transcript(global);
-    let mut watch = |progress| display.show(progress);
+    let mut watch = |progress| {
+        if observe(&progress) {
+            display.show(progress);
+        }
+    };
     let (went, report) = call(&plan, transcript, &mut watch, async || signals.next().await, work).await;
     display.finish();
-    if let Some(why) = &report.off_hook {
-        eprintln!("mailcall: {}", off_hook(why));
-    }
     (went, report)
 }

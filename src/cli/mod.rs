@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{self, Config, ConfigError};
 use crate::session::{Ending, Failure, Stage};
 
+mod check;
 mod completions;
 mod demo;
 mod dry_run;
@@ -59,7 +60,7 @@ struct Global {
     /// Say nothing but errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Print JSON on standard output: one object an account (or port)
+    /// Print JSON on standard output: one object an account, port or finding
     ///
     /// The keys are stable; docs/configuration.md lists them with the words of `outcome`.
     #[arg(long, global = true)]
@@ -76,6 +77,8 @@ enum Command {
     Show(show::Args),
     /// Call the host, log in, and leave the line to me
     Terminal(terminal::Args),
+    /// Say whether all that a call needs is fit, and what mends it
+    Check(check::Args),
     /// Look after modems: list ports, probe, dial, hang up
     Modem(modem::Args),
     /// Pretend to be a modem with a host behind it, on a PTY
@@ -100,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::List(args) => list::run(&cli.global, &args),
         Command::Show(args) => show::run(&cli.global, &args),
         Command::Terminal(args) => terminal::run(&cli.global, &args),
+        Command::Check(args) => check::run(&cli.global, &args),
         Command::Modem(args) => modem::run(&cli.global, &args),
         Command::Sim(args) => sim::run(&cli.global, &args),
         Command::Demo(args) => demo::run(&cli.global, &args),

@@ -12,8 +12,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::libc;
 use nix::sys::signal::Signal;
+use nix::unistd::{AccessFlags, faccessat};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::task::JoinHandle;
 
@@ -113,6 +115,34 @@ pub enum ExecError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// Where a command's program is, as running it would find it: by its path, or in PATH. The error says
+/// why it cannot be run.
+pub fn find_program(program: &OsStr) -> Result<PathBuf, String> {
+    let shown = program.to_string_lossy();
+    let runs = |path: &Path| {
+        path.is_file() && faccessat(AT_FDCWD, path, AccessFlags::X_OK, AtFlags::AT_EACCESS).is_ok()
+    };
+    if shown.contains('/') {
+        let path = PathBuf::from(program);
+        return match path.try_exists() {
+            Ok(true) if runs(&path) => Ok(path),
+            Ok(true) => Err(format!("{shown} is not a program that we may run")),
+            Ok(false) => Err(format!("there is no {shown}")),
+            Err(error) => Err(format!("{shown}: {error}")),
+        };
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found: Vec<PathBuf> = std::env::split_paths(&folders)
+        .map(|folder| folder.join(program))
+        .filter(|path| path.is_file())
+        .collect();
+    match (found.iter().find(|path| runs(path)), found.first()) {
+        (Some(path), _) => Ok(path.clone()),
+        (None, Some(path)) => Err(format!("{} is not a program that we may run", path.display())),
+        (None, None) => Err(format!("there is no program {shown} in PATH")),
+    }
 }
 
 /// A running command and the wire to its terminal. Dropping it hangs up: the terminal is closed, the

@@ -16,8 +16,10 @@ pub mod framing;
 pub mod holder;
 pub mod lock;
 pub mod nvt;
+pub mod permission;
 pub mod ports;
 pub mod pty;
+pub mod rfc2217;
 pub mod serial;
 pub mod seven_bit;
 pub mod tcp;
@@ -78,11 +80,15 @@ pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {
         true
     }
 
-    /// Asks the other end to let eight bits pass, where that is to be agreed upon; `None` = it is not, and
-    /// `Some(false)` = asking is of no use. The answer is in [`Line::eight_bit`] once something sent
-    /// afterwards has been answered.
-    fn ask_eight_bit(&mut self) -> Option<bool> {
-        None
+    /// Whether the eighth bit is cut off for sure, and not only unagreed upon.
+    fn cuts_eighth_bit(&self) -> bool {
+        !self.eight_bit()
+    }
+
+    /// Asks the other end to let eight bits pass; false = there is nobody to ask. The answer is in
+    /// [`Line::eight_bit`] once something sent afterwards has been answered.
+    fn ask_eight_bit(&mut self) -> bool {
+        false
     }
 
     /// Tells the other end how large the screen here is; `Ok(false)` = this line cannot tell.

@@ -472,7 +472,7 @@ fn group_of(device: &Path) -> String {
 
 /// Whether a port at one rate understands a modem at the other: a bit may be late by half its length
 /// after the ten of a byte, which both ends share.
-fn is_near(taken: u32, asked: u32) -> bool {
+pub(super) fn is_near(taken: u32, asked: u32) -> bool {
     u64::from(taken.abs_diff(asked)) * 100 <= u64::from(asked) * RATE_ERROR_PERCENT_MAX
 }
 

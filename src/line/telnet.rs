@@ -191,8 +191,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Line for TelnetLine<S> {
         self.client.eight_bit()
     }
 
-    fn ask_eight_bit(&mut self) -> Option<bool> {
-        Some(self.client.ask_binary(now()))
+    /// Without BINARY most hosts let all bits pass all the same.
+    fn cuts_eighth_bit(&self) -> bool {
+        false
+    }
+
+    fn ask_eight_bit(&mut self) -> bool {
+        self.client.ask_binary(now())
     }
 
     /// Also told to a host that asks for it only later.

@@ -1,6 +1,8 @@
 //! Whether what a host sends can be read at all, or is what a port makes of another speed or framing.
 
-/// What came since the last thing that was typed, as far as it matters.
+use super::text::PARITY_BYTES_MIN;
+
+/// What came since the last BREAK, as far as it matters.
 #[derive(Debug, Default)]
 pub(super) struct Legibility {
     heard: Vec<u8>,
@@ -13,6 +15,11 @@ impl Legibility {
             self.heard.drain(..HEARD_MAX / 2);
         }
         self.heard.push(byte);
+    }
+
+    /// Enough that parity would have been known for what it is.
+    pub(super) fn is_plenty(&self) -> bool {
+        self.heard.len() >= PARITY_BYTES_MIN as usize
     }
 
     /// From here on anew.

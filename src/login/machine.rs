@@ -324,7 +324,10 @@ impl Login {
 
     /// True if the host has said something, and it is no text in any framing known here.
     fn is_illegible(&self) -> bool {
-        self.state == State::FirstPrompt && !self.text.is_seven_bit() && self.legibility.is_garbage()
+        // Of a few bytes with parity in them a RETURN brings more.
+        let is_settled = self.nudges > 0 || self.legibility.is_plenty();
+        let is_first = self.state == State::FirstPrompt;
+        is_first && is_settled && !self.text.is_seven_bit() && self.legibility.is_garbage()
     }
 
     /// The same for what can be read.

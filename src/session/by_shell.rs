@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::call::{EightBits, Session};
+use super::call::Session;
 use super::{Ending, Failure, Progress, Stage};
 use crate::access::index::{self, Entry};
 use crate::access::{
@@ -43,23 +43,21 @@ impl<'s, 'c> ByShell<'s, 'c> {
                 let message = "the account says transfer = \"zmodem\", but the host has no sz";
                 Err(Failure::new(Ending::HostLacks, Stage::Transfer, message))
             }
-            TransferChoice::Zmodem => match self.session.eight_bits(Stage::Transfer).await? {
-                EightBits::Pass => Ok(true),
-                EightBits::NotAgreed => {
-                    let note = "the host does not agree to pass eight bits, which ZMODEM needs; it is tried, \
-                                because the account says transfer = \"zmodem\"";
+            TransferChoice::Zmodem if self.session.cuts_eighth_bit() => {
+                let message =
+                    "the account says transfer = \"zmodem\", but only seven bits of a byte pass here";
+                Err(Failure::new(Ending::Config, Stage::Transfer, message))
+            }
+            TransferChoice::Zmodem => {
+                if !self.session.passes_eight_bits(Stage::Transfer).await? {
+                    let note = "the host does not agree to eight bits, which ZMODEM needs; transfer = \"zmodem\" \
+                                says to try";
                     self.tell(Telling::Note(note.to_owned()));
-                    Ok(true)
                 }
-                EightBits::Stopped => {
-                    let message =
-                        "the account says transfer = \"zmodem\", but only seven bits of a byte pass here";
-                    Err(Failure::new(Ending::Config, Stage::Transfer, message))
-                }
-            },
-            // ZMODEM escapes control characters, but needs the eighth bit.
+                Ok(true)
+            }
             TransferChoice::Auto if has_sz && size <= ZMODEM_SIZE_MAX => {
-                Ok(self.session.eight_bits(Stage::Transfer).await? == EightBits::Pass)
+                self.session.passes_eight_bits(Stage::Transfer).await
             }
             TransferChoice::Auto => Ok(false),
             TransferChoice::Text => Ok(false),

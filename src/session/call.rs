@@ -102,17 +102,6 @@ impl CallReport {
     }
 }
 
-/// What becomes of bytes above 127.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EightBits {
-    /// They pass, both ways.
-    Pass,
-    /// The other end does not agree to pass them, and may do it all the same.
-    NotAgreed,
-    /// They lose their highest bit.
-    Stopped,
-}
-
 /// A call with a shell at the other end.
 pub struct Session<'a> {
     link: &'a mut Link,
@@ -134,18 +123,18 @@ impl Session<'_> {
         self.link.rate_down()
     }
 
+    /// Whether only seven bits of a byte pass for sure.
+    pub fn cuts_eighth_bit(&self) -> bool {
+        self.link.cuts_eighth_bit()
+    }
+
     /// Whether bytes above 127 pass on this line, both ways. Where they do not, the other end is asked to
-    /// let them, if it is one that can be asked.
-    pub async fn eight_bits(&mut self, stage: Stage) -> Result<EightBits, Failure> {
-        let asked = if self.link.eight_bit() { None } else { self.link.ask_eight_bit() };
-        if asked == Some(true) {
+    /// let them, if there is one to ask.
+    pub async fn passes_eight_bits(&mut self, stage: Stage) -> Result<bool, Failure> {
+        if !self.link.eight_bit() && self.link.ask_eight_bit() {
             self.run(":", stage, 0).await?; // what was asked before it is answered before it
         }
-        Ok(match (self.link.eight_bit(), asked) {
-            (true, _) => EightBits::Pass,
-            (false, Some(_)) => EightBits::NotAgreed,
-            (false, None) => EightBits::Stopped,
-        })
+        Ok(self.link.eight_bit())
     }
 
     /// Runs one command and gives what it printed and how it ended.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+use self::no_carrier::NoCarrierText;
 use super::transcript::Transcript;
 use crate::line::{BREAK_MAX, Leads, Line};
 use crate::machine::BITS_PER_BYTE;
@@ -108,6 +109,11 @@ impl Link {
         self.rate_down
     }
 
+    /// Asks the other end to let eight bits pass; false = there is nobody to ask.
+    pub fn ask_eight_bit(&mut self) -> bool {
+        self.line.ask_eight_bit()
+    }
+
     /// The port's own bit rate, where it has one: what [`Control::Speed`] made of it.
     pub fn port_speed(&self) -> Option<u32> {
         self.line.speed()
@@ -118,9 +124,9 @@ impl Link {
         !self.seven_bit_host && self.line.eight_bit()
     }
 
-    /// Asks the other end to let eight bits pass, as [`Line::ask_eight_bit`].
-    pub fn ask_eight_bit(&mut self) -> Option<bool> {
-        if self.seven_bit_host { None } else { self.line.ask_eight_bit() }
+    /// Whether only seven bits of a byte pass for sure.
+    pub fn cuts_eighth_bit(&self) -> bool {
+        self.seven_bit_host || self.line.cuts_eighth_bit()
     }
 
     /// The host was seen to send seven bits and parity, whatever the line carries.
@@ -446,6 +452,7 @@ impl Link {
     /// does not move.
     fn look_at_carrier(&mut self) {
         let now = wall_now();
+        self.follow_rates(); // a port over a network tells late what it made of a rate
         let stalled = !self.queue.is_empty()
             && self.last_accepted.is_some_and(|at| now.saturating_duration_since(at) > SEND_STALL_MAX);
         if self.queue.is_empty() {
@@ -624,48 +631,6 @@ enum Moved {
     Nothing,
 }
 
-/// Notices `NO CARRIER` as the last thing said on a line whose leads are unknown.
-///
-/// The words may stand in a mail, so they count only at the very end of what arrived, on a line of
-/// their own, with silence or a RING behind them (V.250, 6.3.2: the result code that follows loss of
-/// carrier). Some modems leave out the CR LF that goes before it (5.7.1); then the host's last line ends
-/// there.
-#[derive(Debug, Default)]
-struct NoCarrierText {
-    tail: Vec<u8>,
-    last: Option<Instant>,
-}
-
-impl NoCarrierText {
-    /// Where a line begins already.
-    fn behind_connect() -> Self {
-        Self { tail: b"\n".to_vec(), last: None }
-    }
-
-    fn look_at(&mut self, now: Instant, bytes: &[u8]) {
-        self.last = Some(now);
-        self.tail.extend_from_slice(bytes);
-        // A host that calls back may do so at once.
-        while self.tail.ends_with(RING) {
-            self.tail.truncate(self.tail.len() - RING.len());
-        }
-        let excess = self.tail.len().saturating_sub(NO_CARRIER.len() + RING.len());
-        self.tail.drain(..excess);
-    }
-
-    fn holds(&self, now: Instant, quiet: Duration) -> bool {
-        self.tail.ends_with(NO_CARRIER) && self.is_quiet(now, quiet)
-    }
-
-    fn holds_in_numbers(&self, now: Instant, quiet: Duration) -> bool {
-        self.tail.ends_with(NO_CARRIER_CODE) && self.is_quiet(now, quiet)
-    }
-
-    fn is_quiet(&self, now: Instant, quiet: Duration) -> bool {
-        self.last.is_some_and(|at| now.saturating_duration_since(at) >= quiet)
-    }
-}
-
 #[allow(clippy::disallowed_methods)] // the session is where the clock is read
 pub(super) fn wall_now() -> Instant {
     tokio::time::Instant::now().into_std()
@@ -675,10 +640,6 @@ async fn sleep_until(at: Instant) {
     tokio::time::sleep_until(at.into()).await;
 }
 
-const NO_CARRIER: &[u8] = b"\nNO CARRIER\r\n";
-/// The same in numbers, which nothing goes before (V.250, 6.2.6).
-const NO_CARRIER_CODE: &[u8] = b"3\r";
-const RING: &[u8] = b"\r\nRING\r\n";
 /// Silence behind `NO CARRIER` before it is believed.
 const NO_CARRIER_QUIET: Duration = Duration::from_millis(1_500);
 /// The same once the host was told to hang up.
@@ -706,5 +667,6 @@ const READ_CHUNK: usize = 16 * 1024;
 /// Bytes held for a machine that takes none: beyond it the line's own flow control holds the host.
 const INPUT_MAX: usize = 256 * 1024;
 
+mod no_carrier;
 #[cfg(test)]
 mod tests;

@@ -8,14 +8,16 @@ use tokio::net::TcpStream;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{ExecCommand, LineConfig, LineKind, PortConfig, Remote, SerialPort, TelnetHost};
 use crate::line::exec::{ExecLine, ExecSettings};
+use crate::line::rfc2217::{self, RemoteSettings, Rfc2217Line};
 use crate::line::serial::{self, OpenError, SerialLine, SerialSettings};
 use crate::line::tcp::{self, ConnectError, TcpLine};
 use crate::line::telnet::{TelnetLine, TelnetSettings};
-use crate::line::{DataBits, Line, Parity, SevenBit};
+use crate::line::{DataBits, Framing, Line, Parity, SevenBit};
 use crate::modem::FlowChoice;
 
 /// Opens the line that is described, and tells what went not quite as it should. Ends at once when the
-/// user wants to stop: a host may take long to answer. Hosts that ask beforehand are told who logs in.
+/// user wants to stop: a host may take long to answer. Hosts that ask beforehand who logs in are told
+/// `user`.
 pub(super) async fn open_unless(
     config: &LineConfig,
     user: Option<&str>,
@@ -51,8 +53,15 @@ async fn open(config: &LineConfig, user: Option<&str>) -> Result<Box<dyn Line>, 
             let line = TelnetLine::over_tcp(stream, telnet_settings(host, user));
             Ok(Box::new(line.map_err(|error| Failure::new(Ending::NoCarrier, Stage::Opening, error))?))
         }
-        LineKind::Rfc2217(_) => {
-            Err(Failure::new(Ending::Config, Stage::Opening, "lines over a network come next"))
+        LineKind::Rfc2217(port) => {
+            let framing = port.settings.port_framing();
+            let settings =
+                RemoteSettings { speed: port.settings.speed, flow: flow(port.settings.flow), framing };
+            let stream = connected(&port.remote).await?;
+            let name = port.remote.address.to_string();
+            let opened = Rfc2217Line::open(stream, name, settings).await;
+            let line = opened.map_err(|error| remote_failure(&error))?;
+            Ok(with_seven_bits(Box::new(line), &port.settings, framing))
         }
         LineKind::File => {
             let message = "a line of kind \"file\" is a path to the mailbox: there is nothing to call";
@@ -61,39 +70,49 @@ async fn open(config: &LineConfig, user: Option<&str>) -> Result<Box<dyn Line>, 
     }
 }
 
-/// A connection for a line over a network. A host that is not reached now may be later; a name that does
-/// not exist is written wrong.
-async fn connected(remote: &Remote) -> Result<TcpStream, Failure> {
-    tcp::connect(&remote.address, remote.connect_wait).await.map_err(|error| {
-        let ending = match &error {
-            ConnectError::NoSuchName { .. } => Ending::NoSuchPort,
-            ConnectError::NotLookedUp { .. } | ConnectError::NotReached { .. } => Ending::NoCarrier,
-        };
-        Failure::new(ending, Stage::Opening, error)
-    })
-}
-
-fn open_serial(port: &SerialPort, lock_dir: Option<PathBuf>) -> Result<Box<dyn Line>, Failure> {
-    let PortConfig { speed, flow, framing, strip } = port.settings;
-    let flow = match flow {
+fn flow(choice: FlowChoice) -> serial::Flow {
+    match choice {
         FlowChoice::RtsCts => serial::Flow::RtsCts,
         FlowChoice::XonXoff => serial::Flow::XonXoff,
         FlowChoice::None => serial::Flow::None,
+    }
+}
+
+/// A connection for a line over a network.
+pub(super) async fn connected(remote: &Remote) -> Result<TcpStream, Failure> {
+    tcp::connect(&remote.address, remote.connect_wait).await.map_err(|error| connect_failure(&error))
+}
+
+/// A host that is not reached now may be later; a name that does not exist is written wrong.
+pub(super) fn connect_failure(error: &ConnectError) -> Failure {
+    let ending = match error {
+        ConnectError::NoSuchName { .. } => Ending::NoSuchPort,
+        ConnectError::NotLookedUp { .. } | ConnectError::NotReached { .. } => Ending::NoCarrier,
     };
+    Failure::new(ending, Stage::Opening, error)
+}
+
+fn open_serial(port: &SerialPort, lock_dir: Option<PathBuf>) -> Result<Box<dyn Line>, Failure> {
     let settings = SerialSettings {
         lock_dir,
         framing: port.settings.port_framing(),
-        ..SerialSettings::new(&port.device, speed, flow)
+        ..SerialSettings::new(&port.device, port.settings.speed, flow(port.settings.flow))
     };
     let line = SerialLine::open(settings).map_err(|error| serial_failure(&error))?;
     let port_has = line.settings().framing;
-    if !strip && framing.data_bits != DataBits::Seven {
-        return Ok(Box::new(line));
+    Ok(with_seven_bits(Box::new(line), &port.settings, port_has))
+}
+
+/// The line as it is, or with seven bits made over it where the port is used so.
+///
+/// Some adapters hand the parity up as the eighth bit, so seven bits are cut out here in any case. A port
+/// that cannot do them has said so and has eight: then the parity is made here too.
+fn with_seven_bits(line: Box<dyn Line>, asked: &PortConfig, port_has: Framing) -> Box<dyn Line> {
+    if !asked.strip && asked.framing.data_bits != DataBits::Seven {
+        return line;
     }
-    // Some adapters hand the parity up as the eighth bit, so seven bits are cut out here in any case.
-    // A port that cannot do them has said so and has eight: then the parity is made here too.
-    let parity = if port_has.is_eight_bit() { framing.parity } else { Parity::None };
-    Ok(Box::new(SevenBit::new(Box::new(line), parity)))
+    let parity = if port_has.is_eight_bit() { asked.framing.parity } else { Parity::None };
+    Box::new(SevenBit::new(line, parity))
 }
 
 fn telnet_settings(host: &TelnetHost, user: Option<&str>) -> TelnetSettings {
@@ -133,6 +152,18 @@ fn serial_failure(error: &OpenError) -> Failure {
         | OpenError::NotSerial { .. }
         | OpenError::NoHardware { .. }
         | OpenError::Io { .. } => Ending::NoSuchPort,
+    };
+    Failure::new(ending, Stage::Opening, error)
+}
+
+fn remote_failure(error: &rfc2217::OpenError) -> Failure {
+    use rfc2217::OpenError as Remote;
+    let ending = match error {
+        Remote::Busy { .. } => Ending::PortLocked,
+        Remote::NotTelnet { .. } | Remote::NoComPort { .. } => Ending::Config,
+        Remote::Speed { .. } | Remote::Framing { .. } => Ending::Config,
+        Remote::NoAnswer { .. } | Remote::Closed { .. } => Ending::NoSuchPort,
+        Remote::Io { .. } => Ending::NoCarrier, // as a server that is not reached
     };
     Failure::new(ending, Stage::Opening, error)
 }

@@ -91,7 +91,8 @@ async fn hand_over(link: &mut Link, person: Person<'_>) -> std::io::Result<Left>
     let Person { keyboard, screen, window } = person;
     let mut keys = Keys::default();
     let mut typed = [0; KEYS_READ];
-    window.mark_changed();
+    let (rows, cols) = *window.borrow_and_update();
+    link.set_window(rows, cols);
     loop {
         let arrived = link.take_arrived();
         if !arrived.is_empty() {

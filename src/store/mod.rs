@@ -37,6 +37,7 @@ pub mod dials;
 pub mod disk;
 mod error;
 mod ledger;
+pub mod look;
 mod maildir;
 mod mbox_file;
 mod part;

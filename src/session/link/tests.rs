@@ -330,7 +330,7 @@ async fn a_port_whose_leads_cannot_be_read_any_more_has_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn the_rate_follows_the_ports_speed_and_a_speed_that_is_refused_changes_nothing() {
-    let (mut link, _port) = line(Port::default());
+    let (mut link, port) = line(Port::default());
     let set = |bits| Listener {
         first: vec![Output::Control(Control::Speed(bits))],
         until: Some(wall_now() + SECOND),
@@ -346,6 +346,11 @@ async fn the_rate_follows_the_ports_speed_and_a_speed_that_is_refused_changes_no
     assert_eq!((link.rate(), link.port_speed()), (Some(33_600), Some(115_200)), "and now the call is");
     link.disconnected();
     assert_eq!(link.rate(), Some(115_200));
+    // A port over a network tells later what it has made of a rate.
+    port.lock().unwrap().speed = 2_400;
+    let mut listener = Listener { until: Some(wall_now() + SECOND), ..Listener::default() };
+    assert_eq!(drive(&mut link, &mut listener).await, End::Deadline);
+    assert_eq!(link.rate(), Some(2_400));
 }
 
 #[tokio::test(start_paused = true)]
