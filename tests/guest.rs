@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mailcall::line::serial::{Flow, OpenError, SerialLine, SerialSettings};
-use mailcall::line::{Line, send_break};
+use mailcall::line::{DataBits, Framing, Line, Parity, StopBits, send_break};
 use mailcall::machine::{Control, Machine, Output, Transmit};
 use mailcall::modem::ConnectInfo;
 use mailcall::session::link::{LineEnd, Link};
@@ -224,6 +224,110 @@ fn closing_does_not_wait_for_a_modem_that_takes_no_bytes() {
         within(SOON, move || drop(line));
         assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
         assert_eq!(uart.register(Register::Mcr) & 0x13, 0x10, "DTR and RTS down");
+    });
+}
+
+#[test]
+fn every_framing_is_set_in_the_uart_and_the_one_found_is_put_back() {
+    shown("every_framing_is_set_in_the_uart_and_the_one_found_is_put_back", || {
+        let uart = Uart::looped();
+        uart.termios(|termios| {
+            termios.control_flags.remove(ControlFlags::CSIZE);
+            termios.control_flags.insert(
+                ControlFlags::CS7 | ControlFlags::PARENB | ControlFlags::PARODD | ControlFlags::CSTOPB,
+            );
+        });
+        let mut found = None;
+        uart.termios(|termios| found = Some(termios.clone()));
+        assert_eq!(uart.register(Register::Lcr), 0x0e, "7O2");
+        let runtime = runtime();
+        // Data sheet of the 16550, line control register: word length in bits 0 and 1, stop bits in 2,
+        // parity in 3, even in 4, stick in 5.
+        let (eight, seven, one, two) = (DataBits::Eight, DataBits::Seven, StopBits::One, StopBits::Two);
+        for (data_bits, parity, stop_bits, register) in [
+            (eight, Parity::None, one, 0x03),
+            (eight, Parity::Odd, two, 0x0f),
+            (seven, Parity::Even, one, 0x1a),
+            (seven, Parity::Mark, one, 0x2a),
+            (seven, Parity::Space, one, 0x3a),
+            (DataBits::Six, Parity::None, one, 0x01),
+            (DataBits::Five, Parity::None, one, 0x00),
+        ] {
+            let framing = Framing { data_bits, parity, stop_bits };
+            let settings = SerialSettings { framing, ..SerialSettings::new(PORT, 2_400, Flow::None) };
+            let line = runtime.block_on(async { SerialLine::open(settings) }).unwrap();
+            assert_eq!((line.warnings(), line.settings().framing), (&[][..], framing));
+            // Without parity it says nothing which one.
+            let told = if parity == Parity::None { 0x0f } else { 0x3f };
+            assert_eq!(uart.register(Register::Lcr) & told, register, "{framing}");
+            assert_eq!((line.eight_bit(), line.bits_per_byte()), (data_bits == eight, framing.bits()));
+            drop(line);
+            assert_eq!(uart.register(Register::Lcr), 0x0e, "7O2 again");
+            uart.termios(|termios| assert_eq!(Some(&*termios), found.as_ref(), "{framing}"));
+        }
+    });
+}
+
+#[test]
+fn a_rate_that_the_uart_does_not_have_is_told_and_the_port_is_left_as_it_was() {
+    shown("a_rate_that_the_uart_does_not_have_is_told_and_the_port_is_left_as_it_was", || {
+        let uart = Uart::looped();
+        let mut found = None;
+        uart.termios(|termios| found = Some(termios.clone()));
+        let runtime = runtime();
+        // Its clock gives 115,200 bit/s at most.
+        let settings = SerialSettings::new(PORT, 250_000, Flow::None);
+        let refused = runtime.block_on(async { SerialLine::open(settings) }).unwrap_err();
+        assert!(matches!(refused, OpenError::Settings { .. }), "{refused:?}");
+        assert!(refused.to_string().contains("250000 bit/s 8N1"), "{refused}");
+        uart.termios(|termios| assert_eq!(Some(&*termios), found.as_ref()));
+        let settings = SerialSettings::new(PORT, 12_345, Flow::None);
+        let line = runtime.block_on(async { SerialLine::open(settings) }).unwrap();
+        assert_eq!(line.speed(), Some(12_345), "a divisor near enough it has");
+    });
+}
+
+#[test]
+#[allow(clippy::disallowed_methods)] // what else runs meanwhile has to wait, too
+fn draining_waits_for_the_last_byte_and_not_for_a_modem_that_takes_none() {
+    shown("draining_waits_for_the_last_byte_and_not_for_a_modem_that_takes_none", || {
+        let uart = Uart::looped();
+        let runtime = runtime();
+        let mut link = Link::new(Box::new(held_back(&uart, &runtime)), Transcript::silent());
+        let limit = Duration::from_secs(1);
+        let (drained, took, ticks) = runtime.block_on(async {
+            let started = now();
+            let mut ticks = 0;
+            let ticking = async {
+                loop {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    ticks += 1;
+                }
+            };
+            let drained = tokio::select! {
+                drained = link.drain(limit) => drained,
+                () = ticking => unreachable!("it never ends"),
+            };
+            (drained, started.elapsed(), ticks)
+        });
+        assert!(!drained && took >= limit && took < limit + SOON, "{took:?}");
+        assert!(ticks >= 5, "others run meanwhile: {ticks}");
+        uart.let_the_sender_go();
+        assert!(runtime.block_on(link.drain(SOON)));
+        drop(link);
+
+        // What was just written is not out yet, whatever is in the UART and no longer counted.
+        let mut line = open(&runtime, Flow::None);
+        line.set_speed(300).unwrap();
+        let mut link = Link::new(Box::new(line), Transcript::silent());
+        let started = now();
+        drive(
+            &runtime,
+            &mut link,
+            &mut Talk { say: Some("exit\r".into()), over: false, ..Talk::for_a_time(Duration::ZERO) },
+        );
+        assert!(runtime.block_on(link.drain(SOON)));
+        assert!(started.elapsed() >= Duration::from_millis(160), "{:?} for five bytes", started.elapsed());
     });
 }
 

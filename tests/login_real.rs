@@ -14,8 +14,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use mailcall::login::{Credentials, Login, LoginError, LoginEvent, LoginLimits, LoginOutcome, PromptLook};
-use mailcall::machine::{Machine, Output};
+use mailcall::machine::{Control, Machine, Output};
 use mailcall::secret::Secret;
+use mailcall::sim::misclocked::misclocked;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -105,6 +106,26 @@ fn agetty_in_front_of_login_lets_in() {
     assert_eq!(logged_in.look, PromptLook::Shell);
 }
 
+/// A BREAK reaches a program as a NUL (termios(3), neither IGNBRK nor BRKINT), which is how agetty knows
+/// it. What differs from a wire is only the wire: its speeds are those that agetty sets on its terminal.
+#[test]
+fn agetty_with_several_speeds_is_brought_to_ours_by_breaks() {
+    let Some(agetty) = ["/sbin/agetty", "/usr/sbin/agetty"].into_iter().find(|p| Path::new(p).exists())
+    else {
+        return skip("no agetty here");
+    };
+    for (ours, breaks) in [(9_600, 0), (1_200, 2)] {
+        let Some(user) = User::create("/bin/sh") else { return };
+        let mut command = Command::new(agetty);
+        command.args(["-", "9600,2400,1200", "vt100"]);
+        let call = call_heard_at(Some(ours), command, &user.name, PASSWORD);
+        let logged_in = call.outcome.unwrap_or_else(|error| panic!("{error}; {:?}", call.events));
+        assert_eq!(logged_in.look, PromptLook::Shell);
+        let sent = call.events.iter().filter(|event| **event == LoginEvent::SentBreak).count();
+        assert_eq!(sent, breaks, "at {ours}: {:?}", call.events);
+    }
+}
+
 fn reaches_a_shell(shell: &str, look: PromptLook) {
     if !Path::new(shell).exists() {
         return skip(&format!("no {shell} here"));
@@ -130,6 +151,20 @@ struct Call {
 
 /// Runs a program on a PTY and logs in at it.
 fn call(command: Command, user: &str, password: &str) -> Call {
+    call_heard_at(None, command, user, password)
+}
+
+/// The speed that the program has set on its terminal.
+fn speed_of(line: &File) -> u32 {
+    // SAFETY: all zeroes is a `termios2`, and TCGETS2 writes one to a pointer valid for the call.
+    let mut termios: nix::libc::termios2 = unsafe { std::mem::zeroed() };
+    let asked = unsafe { nix::libc::ioctl(line.as_raw_fd(), nix::libc::TCGETS2, &mut termios) };
+    assert_eq!(asked, 0);
+    termios.c_ospeed
+}
+
+/// The same over a wire on which we have this speed: at another, both sides hear garbage.
+fn call_heard_at(ours: Option<u32>, command: Command, user: &str, password: &str) -> Call {
     let (mut line, mut child) = spawn_on_pty(command);
     let credentials =
         Credentials { user: Some(user.to_owned()), password: Some(Secret::new(password.to_owned())) };
@@ -142,7 +177,11 @@ fn call(command: Command, user: &str, password: &str) -> Call {
         input.drain(..taken);
         let deadline = loop {
             match login.poll_output(now) {
-                Output::Transmit(transmit) => line.write_all(&transmit.bytes).expect("the PTY takes keys"),
+                Output::Transmit(transmit) => {
+                    let heard = ours.map(|ours| misclocked(&transmit.bytes, ours, speed_of(&line)));
+                    line.write_all(heard.as_ref().unwrap_or(&transmit.bytes)).expect("the PTY takes keys");
+                }
+                Output::Control(Control::Break(_)) => line.write_all(b"\0").expect("the PTY takes it"),
                 Output::Control(_) => {}
                 Output::Event(event) => events.push(event),
                 Output::Wait(deadline) => break Ok(deadline.expect("a login always waits for something")),
@@ -153,7 +192,10 @@ fn call(command: Command, user: &str, password: &str) -> Call {
             Err(outcome) => break outcome,
             Ok(_) if !input.is_empty() => {}
             Ok(deadline) => match read_until(&mut line, &mut child, deadline) {
-                Arrived::Bytes(bytes) => input.extend(bytes),
+                Arrived::Bytes(bytes) => {
+                    let heard = ours.map(|ours| misclocked(&bytes, speed_of(&line), ours));
+                    input.extend(heard.unwrap_or(bytes));
+                }
                 Arrived::Nothing => login.handle_timeout(Instant::now()),
                 Arrived::HangUp => login.handle_hangup(Instant::now()),
             },

@@ -379,7 +379,7 @@ async fn a_command_has_a_terminal_of_its_own_and_its_status_is_known_after_end_o
     let status = timeout(PATIENCE, line.wait()).await.unwrap().expect("a status");
     assert_eq!(status.code(), Some(3));
     assert_eq!(line.exit_status().unwrap().code(), Some(3));
-    assert!(line.why_ended().unwrap().ends_with("exit status: 3"));
+    assert!(line.why_ended().unwrap().ends_with("exit status 3"));
     assert!(line.write_all(b"x").await.is_err() || line.read(&mut [0; 1]).await.unwrap() == 0);
 }
 

@@ -100,7 +100,7 @@ fn a_host_that_hangs_up_ends_the_session() {
     person.types(b"stty size\r");
     person.sees("30 100");
     person.types(b"exit 3\r");
-    person.sees("exit status: 3");
+    person.sees("exit status 3");
     assert_eq!(person.ended(), 0);
 }
 

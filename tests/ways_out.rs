@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use mailcall::config::{AccountConfig, Config, LineConfig, LineKind, PortConfig, SerialPort, TransferChoice};
+use mailcall::config::{
+    AccountConfig, Config, ExecCommand, LineConfig, LineKind, PortConfig, SerialPort, TransferChoice,
+};
 use mailcall::modem::{FlowChoice, Profile};
 use mailcall::secret::Secret;
 use mailcall::session::call::{CallPlan, call};
@@ -11,6 +13,7 @@ use mailcall::session::{Ending, Failure};
 use mailcall::sim::dce::{DceOptions, Hook};
 use mailcall::sim::front::{self, FrontOptions};
 use mailcall::sim::serve::{Sim, SimOptions};
+use nix::sys::termios::{ControlFlags, SetArg, tcgetattr, tcsetattr};
 
 fn simulator(home: &std::path::Path) -> Sim {
     let options = FrontOptions {
@@ -29,13 +32,18 @@ fn simulator(home: &std::path::Path) -> Sim {
 fn plan(sim: &Sim) -> CallPlan {
     let settings = PortConfig { flow: FlowChoice::None, ..PortConfig::default() };
     let kind = LineKind::Serial(SerialPort { device: sim.device().to_owned(), settings });
-    let line = LineConfig::new(kind, Profile::builtin("generic"));
+    plan_over(LineConfig::new(kind, Profile::builtin("generic")))
+}
+
+fn plan_over(line: LineConfig) -> CallPlan {
     let account = AccountConfig {
+        keep: true,
         lines: vec!["sim".into()],
         calling: mailcall::config::Calling::WeCall,
         phones: vec!["5551212".into()],
         user: Some("mary".into()),
         password: None,
+        way: mailcall::config::Way::default(),
         mailbox: None,
         deliver: None,
         transfer: TransferChoice::Auto,
@@ -86,4 +94,48 @@ async fn a_failure_in_the_shell_leaves_the_modem_on_hook_too() {
     assert_eq!(went.unwrap_err().ending, Ending::LocalDisk);
     assert_eq!(report.off_hook, None);
     assert!(sim.is_on_hook());
+}
+
+#[tokio::test]
+async fn a_panic_in_mid_call_leaves_the_port_as_it_was_found() {
+    let home = tempfile::tempdir().unwrap();
+    let sim = simulator(home.path());
+    let port = mailcall::line::pty::open_slave(sim.device()).unwrap();
+    let mut odd = tcgetattr(&port).unwrap();
+    odd.control_flags.insert(ControlFlags::CSTOPB);
+    tcsetattr(&port, SetArg::TCSANOW, &odd).unwrap();
+    let found = tcgetattr(&port).unwrap();
+    let (went, _): (Result<(), Failure>, _) = call(
+        &plan(&sim),
+        Transcript::silent(),
+        &mut |_| {},
+        async || std::future::pending().await,
+        async |_| {
+            assert_ne!(tcgetattr(&port).unwrap(), found, "it is in use");
+            panic!("a defect, put in by a test");
+        },
+    )
+    .await;
+    assert!(went.unwrap_err().message.contains("put in by a test"));
+    assert_eq!(tcgetattr(&port).unwrap(), found);
+}
+
+#[tokio::test]
+async fn a_panic_in_mid_call_leaves_nothing_of_a_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pid");
+    let script = format!("trap '' HUP TERM; echo $$ > {}; PS1='$ ' exec sh", file.display());
+    let command = ["sh", "-c", &script].map(str::to_owned).into();
+    let line = LineConfig::new(LineKind::Exec(ExecCommand::new(command)), None);
+    let (went, _): (Result<(), Failure>, _) = call(
+        &plan_over(line),
+        Transcript::silent(),
+        &mut |_| {},
+        async || std::future::pending().await,
+        async |_| panic!("a defect, put in by a test"),
+    )
+    .await;
+    assert_eq!(went.unwrap_err().ending, Ending::Bug);
+    let pid = std::fs::read_to_string(file).unwrap();
+    assert!(!std::path::Path::new("/proc").join(pid.trim()).exists(), "gone and reaped");
 }

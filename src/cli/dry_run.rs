@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::{Global, config_failure};
+use crate::access::path::Form;
 use crate::config::{AccountConfig, Calling, Config, LineConfig, LineKind, Redial};
 use crate::modem::{Planned, Profile, number_key};
+use crate::session::by_path::spool;
 use crate::session::dialling::{plan, plan_to_answer};
 use crate::session::fetch::store_failure;
 use crate::session::{Ending, Failure, Stage, hunt, memory, reach};
@@ -26,6 +28,13 @@ pub(super) fn run(
     for name in names {
         let account = config.account(name).map_err(config_failure)?;
         println!("{name}: {}", calling_told(account, patience(account.redial)));
+        if let Some(spool) = spool(account) {
+            let form = match spool.form {
+                Form::Maildir => "the Maildir",
+                Form::Either => "the mailbox",
+            };
+            println!("{form} is {}", spool.path.display());
+        }
         for (index, (line_name, trouble)) in in_order(account, &troubles).into_iter().enumerate() {
             let Some(line) = config.lines.get(line_name) else { continue };
             let when = if index == 0 { "" } else { ", if those before it are in use or fail" };
@@ -52,13 +61,15 @@ fn in_order<'a>(
 ) -> Vec<(&'a String, Option<String>)> {
     let of = |line| troubles.get(line).copied().unwrap_or_default();
     let of_each: Vec<Trouble> = account.lines.iter().map(of).collect();
-    let told = |trouble: &Trouble| {
-        let until = hunt::at_the_end_until(trouble, memory::now())?;
-        let (at, until) = (memory::local_time(trouble.at), memory::local_time(until));
-        Some(format!("it failed at {at} ({}), so it goes to the end until {until}", trouble.how))
-    };
     let places = hunt::order(&of_each, memory::now()).into_iter();
-    places.map(|place| (&account.lines[place], told(&of_each[place]))).collect()
+    places.map(|place| (&account.lines[place], at_the_end(&of_each[place]))).collect()
+}
+
+/// Why a line of several is tried last, for now.
+pub(super) fn at_the_end(trouble: &Trouble) -> Option<String> {
+    let until = hunt::at_the_end_until(trouble, memory::now())?;
+    let (at, until) = (memory::local_time(trouble.at), memory::local_time(until));
+    Some(format!("it failed at {at} ({}), so it goes to the end until {until}", trouble.how))
 }
 
 pub(super) fn refuse_json(global: &Global) -> Result<(), Failure> {
@@ -93,7 +104,7 @@ fn print_planned(all: &[Planned]) {
 }
 
 /// Who calls whom, and how patiently.
-fn calling_told(account: &AccountConfig, patience: Option<Redial>) -> String {
+pub(super) fn calling_told(account: &AccountConfig, patience: Option<Redial>) -> String {
     match &account.calling {
         Calling::HostCalls { wait, by_modem, .. } => {
             let by = if *by_modem { ", which the modem answers by itself" } else { "" };
@@ -109,7 +120,8 @@ fn calling_told(account: &AccountConfig, patience: Option<Redial>) -> String {
     }
 }
 
-fn line_told(line: &LineConfig) -> String {
+/// What a line is, in a sentence.
+pub(super) fn line_told(line: &LineConfig) -> String {
     let modem = match &line.modem {
         Some(profile) => format!("modem {}", profile.name),
         None => "no modem, nothing is dialled".to_owned(),

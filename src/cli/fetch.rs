@@ -9,9 +9,10 @@ use super::{Global, accounts_of, config_failure, dry_run, redial, tell};
 use crate::access::Location;
 use crate::config::{AccountConfig, Config, Deliver, Redial};
 use crate::secret::Secret;
+use crate::session::by_path::spool;
 use crate::session::call::{CallPlan, CallReport, Session, call};
 use crate::session::fetch::store_failure;
-use crate::session::{Ending, Failure, Stage};
+use crate::session::{Ending, Failure, Progress, Stage};
 use crate::store::dials::Dials;
 use crate::store::troubles::Troubles;
 use crate::store::{Delivery, Store};
@@ -70,10 +71,18 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
         if global.json {
             println!("{}", told.json());
         }
-        match went {
-            Ok(_) if global.json || global.quiet => {}
-            Ok(_) => println!("{}", told.sentence()),
-            Err(failure) => {
+        let failure = match went {
+            Ok(fetched) => {
+                if !global.json && !global.quiet {
+                    println!("{}", told.sentence());
+                }
+                fetched.not_removed
+            }
+            Err(failure) => Some(failure),
+        };
+        match failure {
+            None => {}
+            Some(failure) => {
                 tell(Some(name), &failure);
                 // The first failure decides the exit code; the other accounts are fetched all the same.
                 if worst == Ending::Done {
@@ -98,9 +107,28 @@ pub(super) struct Ready {
 /// All that can be wrong before line time is paid for.
 pub(super) fn prepare(global: &Global, config: &Config, name: &str) -> Result<Ready, Failure> {
     let account = config.account(name).map_err(config_failure)?.clone();
+    refuse_itself(&account, name)?;
     let store = open_store(global, &account, name)?;
     let password = ask_password(&account, name)?;
     Ok(Ready { account, password, store })
+}
+
+/// Mail that is delivered to the mailbox which it was read from is new mail there, for ever.
+fn refuse_itself(account: &AccountConfig, name: &str) -> Result<(), Failure> {
+    let (Some(spool), Some(Deliver::Maildir(target) | Deliver::Mbox(target))) =
+        (spool(account), &account.deliver)
+    else {
+        return Ok(());
+    };
+    if !spool.is_at(target) {
+        return Ok(());
+    }
+    let message = format!(
+        "account {name:?} would deliver to {}, which is the very mailbox that it reads: every message would \
+         come again and again. Let `deliver` name another",
+        target.display()
+    );
+    Err(Failure::new(Ending::Config, Stage::Preparing, message))
 }
 
 pub(super) fn open_store(global: &Global, account: &AccountConfig, name: &str) -> Result<Store, Failure> {
@@ -115,19 +143,23 @@ pub(super) fn open_store(global: &Global, account: &AccountConfig, name: &str) -
             return Err(Failure::new(Ending::Config, Stage::Preparing, message));
         }
     };
-    let location = Location::new(account.mailbox.as_deref());
+    let key = match spool(account) {
+        Some(spool) => spool.key(),
+        None => Location::new(account.mailbox.as_deref()).key().to_owned(),
+    };
     #[allow(clippy::disallowed_methods)] // the ledger's recovery needs the age of what a crash left
     let now = SystemTime::now();
-    Store::open(&global.state_dir()?, name, location.key(), delivery, now)
+    Store::open(&global.state_dir()?, name, &key, delivery, now)
         .map_err(|error| store_failure(Stage::Preparing, &error))
 }
 
 /// The password from its source, or from the person: before the call, not during it.
 pub(super) fn ask_password(account: &AccountConfig, name: &str) -> Result<Option<Secret>, Failure> {
-    let Some(user) = &account.user else { return Ok(None) };
     if let Some(source) = &account.password {
+        // Also without a user: `ssh` names one in its command, and asks for a password all the same.
         return source.read(name).map(Some).map_err(config_failure);
     }
+    let Some(user) = &account.user else { return Ok(None) };
     match rpassword::prompt_password(format!("Password for {user} ({name}): ")) {
         Ok(text) => Ok(Some(Secret::new(text))),
         Err(error) => {
@@ -147,21 +179,6 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// Makes a call with progress shown and signals heeded.
-pub(super) fn with_call<T>(
-    global: &Global,
-    config: &Config,
-    name: &str,
-    account: &AccountConfig,
-    password: Option<Secret>,
-    work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
-) -> (Result<T, Failure>, CallReport) {
-    match runtime() {
-        Ok(runtime) => runtime.block_on(in_call(global, config, name, account, password, work)),
-        Err(failure) => (Err(failure), CallReport::default()),
-    }
-}
-
-/// The same from within a runtime.
 pub(super) async fn in_call<T>(
     global: &Global,
     config: &Config,
@@ -186,6 +203,32 @@ pub(super) async fn in_call_heeding<T>(
     password: Option<Secret>,
     work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
 ) -> (Result<T, Failure>, CallReport) {
+    let call = Call { global, config, name, account, password };
+    let (went, report) = in_call_watched(signals, call, &mut |_| true, work).await;
+    if let Some(why) = &report.off_hook {
+        eprintln!("mailcall: {}", off_hook(why));
+    }
+    (went, report)
+}
+
+/// Whose call it is.
+pub(super) struct Call<'a> {
+    pub(super) global: &'a Global,
+    pub(super) config: &'a Config,
+    pub(super) name: &'a str,
+    pub(super) account: &'a AccountConfig,
+    pub(super) password: Option<Secret>,
+}
+
+/// The same for who watches its progress too, answers whether it is to be shown, and says by himself when
+/// the modem may still be off-hook.
+pub(super) async fn in_call_watched<T>(
+    signals: &mut Signals,
+    call_of: Call<'_>,
+    observe: &mut dyn FnMut(&Progress) -> bool,
+    work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
+) -> (Result<T, Failure>, CallReport) {
+    let Call { global, config, name, account, password } = call_of;
     let state = match global.state_dir() {
         Ok(state) => state,
         Err(failure) => return (Err(failure), CallReport::default()),
@@ -196,14 +239,16 @@ pub(super) async fn in_call_heeding<T>(
     let plan = CallPlan {
         dials: Some(Dials::new(&state)),
         troubles: Some(Troubles::new(&state)),
+        ask: display.person(),
         ..CallPlan::new(config, account, password, nonce)
     };
     let transcript = display.transcript(global);
-    let mut watch = |progress| display.show(progress);
+    let mut watch = |progress| {
+        if observe(&progress) {
+            display.show(progress);
+        }
+    };
     let (went, report) = call(&plan, transcript, &mut watch, async || signals.next().await, work).await;
     display.finish();
-    if let Some(why) = &report.off_hook {
-        eprintln!("mailcall: {}", off_hook(why));
-    }
     (went, report)
 }

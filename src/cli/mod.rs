@@ -10,7 +10,10 @@ use clap::{Parser, Subcommand};
 use crate::config::{self, Config, ConfigError};
 use crate::session::{Ending, Failure, Stage};
 
+mod at_mailbox;
+mod check;
 mod completions;
+mod delete;
 mod demo;
 mod dry_run;
 mod exit;
@@ -18,6 +21,7 @@ mod fetch;
 mod interrupt;
 mod list;
 mod modem;
+mod person;
 mod progress;
 mod redial;
 mod report;
@@ -58,7 +62,7 @@ struct Global {
     /// Say nothing but errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Print JSON on standard output: one object an account (or port)
+    /// Print JSON on standard output: one object an account, port or finding
     ///
     /// The keys are stable; docs/configuration.md lists them with the words of `outcome`.
     #[arg(long, global = true)]
@@ -75,6 +79,10 @@ enum Command {
     Show(show::Args),
     /// Call the host, log in, and leave the line to me
     Terminal(terminal::Args),
+    /// Say whether all that a call needs is fit, and what mends it
+    Check(check::Args),
+    /// Remove messages that are here from the mailbox on the host
+    Delete(delete::Args),
     /// Look after modems: list ports, probe, dial, hang up
     Modem(modem::Args),
     /// Pretend to be a modem with a host behind it, on a PTY
@@ -99,11 +107,15 @@ pub fn main() -> ExitCode {
         Command::List(args) => list::run(&cli.global, &args),
         Command::Show(args) => show::run(&cli.global, &args),
         Command::Terminal(args) => terminal::run(&cli.global, &args),
+        Command::Check(args) => check::run(&cli.global, &args),
+        Command::Delete(args) => delete::run(&cli.global, &args),
         Command::Modem(args) => modem::run(&cli.global, &args),
         Command::Sim(args) => sim::run(&cli.global, &args),
         Command::Demo(args) => demo::run(&cli.global, &args),
         Command::Completions(args) => completions::run(&args),
     };
+    // What ignores SIGHUP would outlive us.
+    crate::line::exec::wait_for_all();
     match ran {
         Ok(ending) => exit::exit(ending),
         Err(failure) => {

@@ -14,6 +14,9 @@ mod list;
 mod release;
 mod talk;
 
+pub(super) use list::what as what_hangs_on;
+pub(super) use talk::{all_profiles, leads_shown};
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]

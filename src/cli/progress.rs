@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
-use super::Global;
+use super::{Global, person};
 use crate::machine::BITS_PER_BYTE;
 use crate::session::transcript::Transcript;
-use crate::session::{Progress, Stage};
+use crate::session::{AskPerson, Progress, Stage};
 
 /// Shows one call's progress.
 pub(super) struct Display {
@@ -59,6 +59,29 @@ impl Display {
         if let Shown::Bar { bar, .. } = &*self.shown.lock().unwrap_or_else(PoisonError::into_inner) {
             bar.finish_and_clear();
         }
+    }
+
+    /// The person at the terminal, if there is one: asked there, with the bar out of the way.
+    pub(super) fn person(&self) -> Option<AskPerson> {
+        let is_there = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        let shown = Arc::clone(&self.shown);
+        let bar = move || match &*shown.lock().unwrap_or_else(PoisonError::into_inner) {
+            Shown::Bar { bar, .. } => Some(bar.clone()),
+            Shown::Lines { .. } | Shown::Nothing => None,
+        };
+        let ask = move |question: &str| {
+            if let Some(bar) = bar() {
+                bar.disable_steady_tick();
+                bar.finish_and_clear();
+            }
+            let said_yes = person::says_yes(question);
+            if let Some(bar) = bar() {
+                bar.reset();
+                bar.enable_steady_tick(TICK);
+            }
+            said_yes
+        };
+        is_there.then(|| AskPerson::new(ask))
     }
 
     /// The dialogue, when it was asked for.

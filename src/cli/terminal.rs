@@ -22,6 +22,7 @@ use crate::session::call::CallPlan;
 use crate::session::terminal::{Left, Person, Ready, terminal};
 use crate::session::{Ending, Failure, Stage};
 use crate::store::dials::Dials;
+use crate::store::troubles::Troubles;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -48,9 +49,10 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
         return Err(usage("terminal needs a terminal to type and to show on"));
     }
     let (name, plan) = plan(&global.read_config()?, args)?;
-    let plan = CallPlan { dials: Some(Dials::new(&global.state_dir()?)), ..plan };
+    let state = global.state_dir()?;
+    let plan = CallPlan { dials: Some(Dials::new(&state)), troubles: Some(Troubles::new(&state)), ..plan };
     let login = args.line.is_none() && !args.no_login;
-    runtime()?.block_on(call(global, &name, &plan, login))
+    runtime()?.block_on(call(global, &name, plan, login))
 }
 
 fn usage(message: &str) -> Failure {
@@ -89,10 +91,11 @@ fn refuse_files(plan: &CallPlan) -> Result<(), Failure> {
     }
 }
 
-async fn call(global: &Global, name: &str, plan: &CallPlan, login: bool) -> Result<Ending, Failure> {
+async fn call(global: &Global, name: &str, plan: CallPlan, login: bool) -> Result<Ending, Failure> {
     let bug = |error: io::Error| Failure::new(Ending::Bug, Stage::Preparing, error);
     let mut signals = Signals::install().map_err(bug)?;
     let display = Display::new(global, name);
+    let plan = &CallPlan { ask: display.person(), ..plan };
     let mut watch = |progress| display.show(progress);
     let transcript = display.transcript(global);
     let seat = async |ready: Ready<'_>| {

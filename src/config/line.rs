@@ -1,5 +1,6 @@
 //! `[line.NAME]`: the pipe, the modem on it, and how that is used.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -7,16 +8,17 @@ use toml::Spanned;
 
 use super::{ConfigError, LineConfig, ModemFolders, ModemUse, Place};
 use super::{dialling, expand_home};
+use crate::line::Parity;
 use crate::modem::commands::dials;
 use crate::modem::dial::DIAL_WAIT_LIMIT;
 use crate::modem::profile::Switch;
 use crate::modem::{Choices, FlowChoice, Location, Profile, SpeakerChoice};
 
 mod kind;
-use kind::check_kind;
 pub use kind::{
-    ExecCommand, LineKind, PortConfig, Remote, RemotePort, SPEED_DEFAULT, SerialPort, TelnetHost,
+    ExecCommand, LineKind, PortConfig, Remote, RemotePort, SPEED_DEFAULT, SerialPort, TelnetHost, Window,
 };
+use kind::{WindowToml, check_kind};
 
 /// A line, as the file has it.
 #[derive(Deserialize)]
@@ -26,6 +28,10 @@ pub(super) struct LineToml {
     device: Option<Spanned<String>>,
     speed: Option<Spanned<u32>>,
     flow: Option<Spanned<FlowChoice>>,
+    data_bits: Option<Spanned<u8>>,
+    parity: Option<Spanned<Parity>>,
+    stop_bits: Option<Spanned<u8>>,
+    strip: Option<Spanned<bool>>,
     modem: Option<Spanned<String>>,
     speaker: Option<Spanned<SpeakerChoice>>,
     error_correction: Option<Spanned<bool>>,
@@ -35,8 +41,14 @@ pub(super) struct LineToml {
     dial_wait: Option<Spanned<u64>>,
     lock_dir: Option<Spanned<String>>,
     command: Option<Spanned<Vec<String>>>,
+    term: Option<Spanned<String>>,
+    window: Option<Spanned<WindowToml>>,
+    env: Option<Spanned<BTreeMap<String, String>>>,
+    clean_env: Option<Spanned<bool>>,
+    folder: Option<Spanned<String>>,
     address: Option<Spanned<String>>,
     connect_wait: Option<Spanned<u64>>,
+    binary: Option<Spanned<bool>>,
     prefix: Option<Spanned<String>>,
     pulse: Option<Spanned<bool>>,
     location: Option<Spanned<bool>>,
@@ -215,12 +227,89 @@ mod tests {
         assert_eq!(chosen.unwrap().modem_use, expected);
     }
 
+    fn framing(keys: &str) -> (String, String) {
+        let LineKind::Serial(port) = line(keys).unwrap().kind else { panic!("a serial line") };
+        (port.settings.framing.to_string(), port.settings.port_framing().to_string())
+    }
+
+    #[test]
+    fn framing_is_the_hosts_and_with_strip_the_port_has_eight_bits() {
+        let same = |framing: &str| (framing.to_owned(), framing.to_owned());
+        assert_eq!(framing(""), same("8N1"));
+        assert_eq!(framing("data_bits = 7\nparity = \"even\""), same("7E1"));
+        assert_eq!(framing("data_bits = 5\nstop_bits = 2\nparity = \"mark\""), same("5M2"));
+        let stripped = framing("data_bits = 7\nparity = \"odd\"\nstop_bits = 2\nstrip = true");
+        assert_eq!(stripped, ("7O2".into(), "8N2".into()));
+        assert_eq!(framing("strip = true"), same("8N1"));
+    }
+
+    fn exec(keys: &str) -> Result<ExecCommand, String> {
+        let text = format!(
+            "[line.ssh]\nkind = \"exec\"\ncommand = [\"ssh\"]\n{keys}\n\
+             [account.home]\nline = \"ssh\"\npassword = {{ env = \"PASSWORD_OF_MARY\" }}\n"
+        );
+        let config = Config::parse(&text, Path::new("config.toml")).map_err(|error| error.to_string())?;
+        let LineKind::Exec(exec) = config.lines["ssh"].kind.clone() else { panic!("an exec line") };
+        Ok(exec)
+    }
+
+    #[test]
+    fn a_command_s_terminal_and_environment_are_as_written_and_passwords_are_hidden_from_it() {
+        let usual = exec("").unwrap();
+        assert_eq!((usual.term.as_str(), usual.clean_env), ("vt100", true));
+        assert_eq!(usual.window, Window { rows: 24, columns: 80 });
+        assert_eq!(usual.hidden_env, ["PASSWORD_OF_MARY"]);
+        let own = exec(
+            "term = \"dumb\"\nwindow = { columns = 132 }\nenv = { A = \"b\" }\nclean_env = false\nfolder = \"/tmp\"",
+        )
+        .unwrap();
+        assert_eq!((own.term.as_str(), own.window.rows, own.window.columns), ("dumb", 24, 132));
+        assert_eq!((own.env["A"].as_str(), own.clean_env, own.folder), ("b", false, Some("/tmp".into())));
+        for (keys, says) in [
+            ("term = \"\"", "kind of terminal"),
+            ("window = { rows = 0 }", "2 to 1000 rows"),
+            ("window = { columns = 5 }", "20 to 1000 columns"),
+            ("window = \"24x80\"", "{ rows = 24, columns = 80 }"),
+            ("env = { \"A=B\" = \"c\" }", "no = in it"),
+            ("folder = \"\"", "not a path"),
+            ("speed = 9600", "that is for \"serial\""),
+        ] {
+            let message = exec(keys).unwrap_err();
+            assert!(message.starts_with("config.toml:4: ") && message.contains(says), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_telnet_line_says_where_its_host_is_and_what_it_is_told() {
+        let telnet = |keys: &str| {
+            let text = format!("[line.usr]\nkind = \"telnet\"\naddress = \"unix.example.org\"\n{keys}\n");
+            let config = Config::parse(&text, Path::new("config.toml")).unwrap();
+            match &config.lines["usr"].kind {
+                LineKind::Telnet(host) => host.clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let usual = telnet("");
+        assert_eq!(usual.remote.address.to_string(), "unix.example.org:23");
+        assert!(usual.binary && usual.term == "vt100" && usual.window == Window::default());
+        let told = telnet("binary = false\nterm = \"xterm\"\nwindow = { rows = 50, columns = 132 }");
+        assert!(!told.binary && told.term == "xterm");
+        assert_eq!(told.window, Window { rows: 50, columns: 132 });
+    }
+
     #[test]
     fn what_no_port_or_modem_could_do_is_refused_with_its_line() {
         for (keys, at, says) in [
             ("speed = 0", 4, "9600"),
             ("flow = \"dtr\"", 4, "rtscts"),
             ("command = [\"sh\"]", 4, "that is for \"exec\""),
+            ("term = \"dumb\"", 4, "that is for \"exec\""),
+            ("binary = false", 4, "that is for \"telnet\""),
+            ("data_bits = 9", 4, "5, 6, 7 or 8"),
+            ("stop_bits = 3", 4, "1 or 2"),
+            ("parity = \"some\"", 4, "mark"),
+            ("parity = \"even\"\nstrip = true", 5, "8E1 cannot be made so"),
+            ("data_bits = 7\nstrip = true", 5, "with a parity"),
             ("address = \"host:1\"", 4, "\"tcp\" or \"telnet\" or \"rfc2217\""),
             ("dial_wait = 4", 4, "from 5 to 255"),
             ("dial_wait = 256", 4, "from 5 to 255"),

@@ -1,6 +1,7 @@
 //! Where a password comes from: a command, an environment variable, a file, or the person.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
@@ -59,6 +60,27 @@ impl PasswordSource {
 
     /// Fetches the password for `account`.
     pub fn read(&self, account: &str) -> Result<Secret, ConfigError> {
+        self.read_with(account, Stdio::inherit())
+    }
+
+    /// The same; what a command says on its standard error is shown to nobody.
+    pub fn read_quietly(&self, account: &str) -> Result<Secret, ConfigError> {
+        self.read_with(account, Stdio::null())
+    }
+
+    /// What it is, for people. A command's arguments may hold what is nobody's business.
+    pub fn told(&self) -> String {
+        match self {
+            Self::Command(command) => {
+                format!("the command {}", command.first().map_or("", String::as_str))
+            }
+            Self::Env(name) => format!("the environment variable {name}"),
+            Self::File(path) => format!("the file {}", expand_home(path).display()),
+            Self::Keyring(_) => "the keyring".to_owned(),
+        }
+    }
+
+    fn read_with(&self, account: &str, complaints: Stdio) -> Result<Secret, ConfigError> {
         let refuse = |why: String| ConfigError::NoPassword { account: account.to_owned(), why };
         match self {
             Self::Env(name) => match std::env::var(name) {
@@ -66,7 +88,7 @@ impl PasswordSource {
                 _ => Err(refuse(format!("the environment variable {name} is not set"))),
             },
             Self::File(path) => read_file(&expand_home(path)).map_err(refuse),
-            Self::Command(command) => run(command).map_err(refuse),
+            Self::Command(command) => run(command, complaints).map_err(refuse),
             Self::Keyring(_) => Err(refuse("this build has no keyring".to_owned())),
         }
     }
@@ -83,13 +105,13 @@ fn read_file(path: &Path) -> Result<Secret, String> {
     first_line(std::fs::read_to_string(path).map_err(cannot)?).ok_or_else(|| format!("{shown} is empty"))
 }
 
-/// Runs without a shell; its standard error and terminal stay the user's, for a passphrase prompt.
-fn run(command: &[String]) -> Result<Secret, String> {
+/// Runs without a shell; its terminal stays the user's, for a passphrase prompt.
+fn run(command: &[String], complaints: Stdio) -> Result<Secret, String> {
     let (program, arguments) = command.split_first().ok_or("the command is empty")?;
     let output = std::process::Command::new(program)
         .args(arguments)
-        .stderr(std::process::Stdio::inherit())
-        .stdin(std::process::Stdio::inherit())
+        .stderr(complaints)
+        .stdin(Stdio::inherit())
         .output()
         .map_err(|error| format!("cannot run {program}: {error}"))?;
     if !output.status.success() {

@@ -1,23 +1,32 @@
 //! Any command as a line: it runs on a PTY of its own, as `ssh -tt host` or a local shell would.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::future::Future;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::libc;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use nix::sys::signal::Signal;
+use nix::unistd::{AccessFlags, faccessat};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::task::JoinHandle;
 
 use super::pty::{PtyMaster, PtyPair};
 use super::{Leads, Line};
+
+mod ending;
+mod last_words;
+pub use ending::{HANGUP_GRACE, TERM_GRACE, wait_for_all};
+use ending::{end_session, end_session_apart};
+use last_words::LastWords;
 
 /// What to run, and what it finds around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +37,10 @@ pub struct ExecSettings {
     pub term: String,
     /// Variables it is given beside `TERM`.
     pub env: Vec<(OsString, OsString)>,
-    /// Start from an empty environment instead of ours.
+    /// Start from an empty environment instead of ours. Of ours, `MAILCALL_*` is never handed down.
     pub clean_env: bool,
+    /// Variables of our environment that are not handed down: they hold a password.
+    pub hidden_env: Vec<OsString>,
     /// The folder it begins in, instead of ours.
     pub folder: Option<PathBuf>,
     /// The size of the screen it is told it has.
@@ -46,10 +57,26 @@ impl ExecSettings {
             term: "vt100".into(),
             env: Vec::new(),
             clean_env: false,
+            hidden_env: Vec::new(),
             folder: None,
             rows: 24,
             cols: 80,
         }
+    }
+
+    /// The part of our environment that any command needs and no secret stands in: who we are, where
+    /// programs are, the language, and where `ssh` finds its agent and tickets.
+    pub fn usual_env(&self) -> Vec<(OsString, OsString)> {
+        let usual = |name: &OsStr| {
+            let name = name.as_bytes();
+            USUAL_ENV.iter().any(|kept| kept.as_bytes() == name)
+                || USUAL_ENV_STARTS.iter().any(|start| name.starts_with(start.as_bytes()))
+        };
+        std::env::vars_os().filter(|(name, _)| usual(name) && !self.is_hidden(name)).collect()
+    }
+
+    fn is_hidden(&self, name: &OsStr) -> bool {
+        name.as_bytes().starts_with(OUR_ENV_START.as_bytes()) || self.hidden_env.iter().any(|own| own == name)
     }
 
     fn name(&self) -> String {
@@ -72,6 +99,14 @@ pub enum ExecError {
         /// What the system said.
         source: io::Error,
     },
+    /// It was to begin in a folder that is not there.
+    #[error("cannot run `{command}` in {}: there is no such folder", folder.display())]
+    NoFolder {
+        /// The command.
+        command: String,
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The program did not start.
     #[error("cannot run `{command}`: {source}; is it installed, and in PATH?")]
     Spawn {
@@ -82,16 +117,48 @@ pub enum ExecError {
     },
 }
 
+/// Where a command's program is, as running it would find it: by its path, seen from the `folder` that
+/// it begins in, or in `path`, its PATH. Left out, both are ours. The error says why it cannot be run.
+pub fn find_program(program: &OsStr, path: Option<&OsStr>, folder: Option<&Path>) -> Result<PathBuf, String> {
+    let shown = program.to_string_lossy();
+    let runs = |path: &Path| {
+        path.is_file() && faccessat(AT_FDCWD, path, AccessFlags::X_OK, AtFlags::AT_EACCESS).is_ok()
+    };
+    if shown.contains('/') {
+        let path = folder.map_or_else(|| PathBuf::from(program), |folder| folder.join(program));
+        return match path.try_exists() {
+            Ok(true) if runs(&path) => Ok(path),
+            Ok(true) => Err(format!("{shown} is not a program that we may run")),
+            Ok(false) => Err(format!("there is no {shown}")),
+            Err(error) => Err(format!("{shown}: {error}")),
+        };
+    }
+    let folders = path.map(OsStr::to_owned).or_else(|| std::env::var_os("PATH")).unwrap_or_default();
+    let found: Vec<PathBuf> = std::env::split_paths(&folders)
+        .map(|folder| folder.join(program))
+        .filter(|path| path.is_file())
+        .collect();
+    match (found.iter().find(|path| runs(path)), found.first()) {
+        (Some(path), _) => Ok(path.clone()),
+        (None, Some(path)) => Err(format!("{} is not a program that we may run", path.display())),
+        (None, None) => Err(format!("there is no program {shown} in PATH")),
+    }
+}
+
 /// A running command and the wire to its terminal. Dropping it hangs up: the terminal is closed, the
-/// process group is told SIGHUP, and after a grace SIGTERM and SIGKILL; the child is always reaped.
+/// session is told SIGHUP, and after a grace SIGTERM and SIGKILL; the child is always reaped. A
+/// process that ends meanwhile calls [`wait_for_all`] first, or only SIGHUP is certain.
 #[derive(Debug)]
 pub struct ExecLine {
     name: String,
     /// `None` once hung up.
     master: Option<PtyMaster>,
-    /// `None` once handed to [`end_group`].
+    /// `None` once handed to [`end_session`].
     child: Option<Child>,
+    /// The command is being ended.
+    ending: Option<JoinHandle<Option<ExitStatus>>>,
     status: Option<ExitStatus>,
+    last_words: LastWords,
     /// The next end of file counts, whatever may still run.
     last_look: bool,
     ended: bool,
@@ -113,10 +180,17 @@ impl ExecLine {
         if settings.clean_env {
             command.env_clear();
         }
+        for (name, _) in std::env::vars_os().filter(|(name, _)| settings.is_hidden(name)) {
+            command.env_remove(name);
+        }
         // Size is the terminal's to say; inherited numbers would contradict it.
         command.env_remove("LINES").env_remove("COLUMNS").env("TERM", &settings.term);
         command.envs(settings.env.iter().map(|(name, value)| (name, value)));
         if let Some(folder) = &settings.folder {
+            if !folder.is_dir() {
+                // The system's word would be "no such file", as for a program that is not there.
+                return Err(ExecError::NoFolder { command: name, folder: folder.clone() });
+            }
             command.current_dir(folder);
         }
         // SAFETY: `own_session` makes only system calls that are safe between fork and exec.
@@ -128,7 +202,9 @@ impl ExecLine {
             name,
             master: Some(master),
             child: Some(child),
+            ending: None,
             status: None,
+            last_words: LastWords::default(),
             last_look: false,
             ended: false,
             reading: Vacancy::default(),
@@ -141,8 +217,8 @@ impl ExecLine {
         let status = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
         if let (Some(status), Some(child)) = (status, self.child.take_if(|_| status.is_some())) {
             self.status = Some(status);
-            // What it left running in its group ends with it; later its number may be another's.
-            end_group_apart(child);
+            // What it left running ends with it; later its number may be another's.
+            end_session_apart(child);
         }
         self.status
     }
@@ -158,14 +234,9 @@ impl ExecLine {
     }
 
     /// Hangs up and waits until the command has gone, which is bounded by [`HANGUP_GRACE`] and
-    /// [`TERM_GRACE`]. Its status is known afterwards.
+    /// [`TERM_GRACE`]. Its status is known afterwards. The same as `shutdown` of the pipe.
     pub async fn close(&mut self) -> Option<ExitStatus> {
-        self.exit_status();
-        self.master = None; // the kernel now says SIGHUP to the session's foreground
-        if let Some(child) = self.child.take() {
-            let ended = tokio::task::spawn_blocking(move || end_group(child)).await;
-            self.status = self.status.or(ended.ok().flatten());
-        }
+        let _ = self.shutdown().await; // it has no error
         self.status
     }
 }
@@ -203,13 +274,23 @@ impl Line for ExecLine {
         Ok(false)
     }
 
+    /// The kernel tells the command by SIGWINCH, and `ssh` its host.
+    fn set_window(&mut self, rows: u16, cols: u16) -> io::Result<bool> {
+        self.master.as_ref().map_or(Ok(false), |master| master.set_window(rows, cols).map(|()| true))
+    }
+
     fn name(&self) -> String {
         self.name.clone()
     }
 
     fn why_ended(&mut self) -> Option<String> {
-        // `ExitStatus` says "exit status: 1" or "signal: 1 (SIGHUP)".
-        self.exit_status().map(|status| format!("`{}` ended, {status}", self.name))
+        let program = self.name.split(' ').next().unwrap_or_default();
+        let is_ssh = Path::new(program).file_name() == Some(OsStr::new("ssh"));
+        self.exit_status().map(|status| told(status, is_ssh))
+    }
+
+    fn last_words(&self) -> Option<String> {
+        self.last_words.sentence()
     }
 }
 
@@ -225,6 +306,7 @@ impl AsyncRead for ExecLine {
             let read = Pin::new(master).poll_read(cx, buf);
             if buf.filled().len() > before {
                 this.reading = Vacancy::default();
+                this.last_words.hear(&buf.filled()[before..]);
                 return read;
             }
             if !matches!(read, Poll::Ready(Ok(()))) {
@@ -271,8 +353,19 @@ impl AsyncWrite for ExecLine {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.master = None;
+    /// Hangs up, and is done when the command has gone.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        this.exit_status();
+        this.master = None; // the kernel now says SIGHUP to the session's foreground
+        if let Some(child) = this.child.take() {
+            this.ending = Some(tokio::task::spawn_blocking(move || end_session(child)));
+        }
+        if let Some(ending) = &mut this.ending {
+            let ended = ready!(Pin::new(ending).poll(cx));
+            this.ending = None;
+            this.status = this.status.or(ended.ok().flatten());
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -282,9 +375,25 @@ impl Drop for ExecLine {
         self.exit_status();
         self.master = None;
         if let Some(child) = self.child.take() {
-            end_group_apart(child);
+            end_session_apart(child);
         }
     }
+}
+
+/// How a command ended, for people: what shells and `ssh` mean by a status stands with it.
+fn told(status: ExitStatus, is_ssh: bool) -> String {
+    if let Some(signal) = status.signal() {
+        let name = Signal::try_from(signal).map(|signal| format!(" ({signal})")).unwrap_or_default();
+        return format!("killed by signal {signal}{name}");
+    }
+    let code = status.code().unwrap_or_default(); // a process that was not killed has one
+    let meaning = match code {
+        126 => ", which says that a command could not be run",
+        127 => ", which says that a command was not found",
+        255 if is_ssh => ", which is ssh's own word for an error",
+        _any_other => "",
+    };
+    format!("exit status {code}{meaning}")
 }
 
 /// A terminal that nobody holds while its command still runs: `login` lets go of its terminal for a
@@ -310,61 +419,6 @@ impl Vacancy {
     }
 }
 
-/// Ends a process group without waiting for it. SIGHUP goes out at once, even if this process ends
-/// before the thread runs.
-fn end_group_apart(mut child: Child) {
-    signal_group(&child, Signal::SIGHUP);
-    if gone_within(&mut child, Duration::ZERO) {
-        return;
-    }
-    let group = group(&child);
-    let spawned = std::thread::Builder::new().name("reaper".into()).spawn(move || end_group(child));
-    if spawned.is_err() {
-        let _ = killpg(group, Signal::SIGKILL); // no thread to be had: no grace either
-    }
-}
-
-/// Ends a process group, politely first, and reaps its leader. Blocks for at most
-/// `HANGUP_GRACE + TERM_GRACE` and the moment that SIGKILL takes.
-fn end_group(mut child: Child) -> Option<ExitStatus> {
-    for (signal, grace) in [(Signal::SIGHUP, HANGUP_GRACE), (Signal::SIGTERM, TERM_GRACE)] {
-        signal_group(&child, signal);
-        if gone_within(&mut child, grace) {
-            return child.try_wait().ok().flatten();
-        }
-    }
-    signal_group(&child, Signal::SIGKILL);
-    gone_within(&mut child, KILL_GRACE);
-    child.try_wait().ok().flatten()
-}
-
-/// Whether leader and group have gone. The group outlives its leader as long as members are left,
-/// and as long as it lives the kernel gives its number to nobody else.
-#[allow(clippy::disallowed_methods)] // a line is where the world begins: processes end in real time
-fn gone_within(child: &mut Child, grace: Duration) -> bool {
-    let until = Instant::now() + grace;
-    loop {
-        let leader_gone = !matches!(child.try_wait(), Ok(None));
-        if leader_gone && killpg(group(child), None).is_err() {
-            return true;
-        }
-        if Instant::now() >= until {
-            return false;
-        }
-        std::thread::sleep(CHECK_EVERY);
-    }
-}
-
-fn signal_group(child: &Child, signal: Signal) {
-    let _ = killpg(group(child), signal); // ESRCH: all have ended already
-    let _ = killpg(group(child), Signal::SIGCONT); // a stopped process hears nothing else
-}
-
-/// The child leads a process group of its own, because it leads a session.
-fn group(child: &Child) -> Pid {
-    Pid::from_raw(child.id() as i32) // a pid is positive and below 2^22
-}
-
 /// Between fork and exec: a new session with standard input for its terminal, and the signals that
 /// end a call at their defaults (under `nohup` we would hand down an ignored SIGHUP).
 fn own_session() -> io::Result<()> {
@@ -383,12 +437,27 @@ fn own_session() -> io::Result<()> {
     Ok(())
 }
 
-/// How long a command may take to go after SIGHUP.
-pub const HANGUP_GRACE: Duration = Duration::from_secs(2);
-/// How long after SIGTERM.
-pub const TERM_GRACE: Duration = Duration::from_secs(1);
-/// How long SIGKILL may take; longer only if the kernel is stuck on a disk.
-const KILL_GRACE: Duration = Duration::from_secs(1);
+/// What a command gets of our environment where that is to be a clean one (environ(7), ssh(1)). Not
+/// `SSH_ASKPASS`: what ssh asks is to be asked on its terminal, where it is answered.
+const USUAL_ENV: [&str; 13] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "TMPDIR",
+    "SSH_AUTH_SOCK",
+    "SSH_AGENT_PID",
+    "KRB5CCNAME",
+    "KRB5_CONFIG",
+];
+/// The same, all that begin so: the language's parts, and where a desktop keeps its files.
+const USUAL_ENV_STARTS: [&str; 2] = ["LC_", "XDG_"];
+/// Variables of this program.
+const OUR_ENV_START: &str = "MAILCALL_";
 /// How often a vacant terminal is looked at before it counts as closed: for a second.
 const VACANT_LOOKS_MAX: u32 = 100;
 /// How often an ending process, or a vacant terminal, is looked at.

@@ -58,24 +58,38 @@ impl fmt::Display for Holder {
 
 /// A sentence for the user: who has `device`, and what can be done.
 pub fn in_use(device: &Path, holder: Option<&Holder>) -> String {
+    let (who, remedy) = in_use_by(device, holder);
+    format!("{who}: {remedy}")
+}
+
+/// The two halves of it: who has `device`; what can be done.
+pub fn in_use_by(device: &Path, holder: Option<&Holder>) -> (String, String) {
     let device = device.display();
+    let end_it = || "end it first, or wait".to_owned();
     match holder {
-        Some(Holder { pid: None, by: HeldBy::LockFile(file), .. }) => {
-            let file = file.display();
+        Some(Holder { pid: None, by: HeldBy::LockFile(file), .. }) => (
+            format!("{device} is locked by the file {}, which names no process", file.display()),
             format!(
-                "{device} is locked by the file {file}, which names no process: remove that file by hand \
-                 if nothing uses the port (`fuser -v {device}` names what does)"
-            )
-        }
+                "remove that file by hand if nothing uses the port (`fuser -v {device}` names what does)"
+            ),
+        ),
         Some(holder @ Holder { by: HeldBy::LockFile(file), .. }) => {
-            format!("{device} is in use by {holder}, says {}: end it first, or wait", file.display())
+            (format!("{device} is in use by {holder}, says {}", file.display()), end_it())
         }
-        Some(holder) => format!("{device} is in use by {holder}: end it first, or wait"),
-        None => format!(
-            "another program is using {device}, and which one is hidden from us: end it first \
-             (`sudo fuser -v {device}` names it)"
+        Some(holder) => (format!("{device} is in use by {holder}"), end_it()),
+        None => (
+            format!("another program is using {device}, and which one is hidden from us"),
+            format!("end it first (`sudo fuser -v {device}` names it)"),
         ),
     }
+}
+
+/// Who has an flock on a file, as far as the kernel tells.
+pub fn flock_holder(path: &Path) -> Option<Holder> {
+    let file = fs::metadata(path).ok()?;
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let owner = flock_owner(&locks, file.dev(), file.ino()).filter(|&pid| is_alive(pid));
+    owner.map(|pid| Holder::process(pid, HeldBy::Flock))
 }
 
 /// Who has an flock on the device, or else a descriptor of it. This process is not looked at for

@@ -12,8 +12,10 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::libc;
 use nix::sys::stat::{major, minor};
+use nix::unistd::{AccessFlags, Uid, faccessat};
 
 use super::holder::{HeldBy, Holder, by_the_kernel, command_of, is_alive, own_pid};
 
@@ -84,6 +86,58 @@ impl PortLock {
         }
         Err(Holder::nameless(path)) // it came back as often as it went
     }
+}
+
+/// A port's lock directory, and what a dead process left there: found by looking only.
+#[derive(Debug)]
+pub struct LockPlace {
+    /// The directory.
+    pub dir: PathBuf,
+    /// Why no lock file can be made there.
+    pub refused: Option<io::Error>,
+    /// Lock files on this port whose process has ended.
+    pub stale: Vec<StaleLock>,
+}
+
+/// A lock file whose process has ended.
+#[derive(Debug)]
+pub struct StaleLock {
+    /// The file.
+    pub path: PathBuf,
+    /// The process that made it, as the file has it: `process 1234 (minicom)`.
+    pub made_by: String,
+    /// Whether we may remove it.
+    pub removable: bool,
+}
+
+impl LockPlace {
+    /// The place for `device`: `dir`, or the system's lock directory; `None` if there is none.
+    pub fn look(device: &Path, dir: Option<&Path>) -> Option<Self> {
+        let dir = dir.map(PathBuf::from).or_else(system_dir)?;
+        let access = AccessFlags::W_OK | AccessFlags::X_OK;
+        let writable = faccessat(AT_FDCWD, &dir, access, AtFlags::AT_EACCESS);
+        let found = fs::metadata(&dir).and_then(|found| match found.is_dir() {
+            true => writable.map(|()| found).map_err(io::Error::from),
+            false => Err(io::ErrorKind::NotADirectory.into()),
+        });
+        let names = LockNames::of(device);
+        let paths = names.own.iter().chain(&names.others).map(|name| dir.join(name));
+        let stale = paths.filter_map(|path| match look(&path) {
+            Look::Stale(_, named) => {
+                let removable = found.as_ref().is_ok_and(|dir| may_remove(dir, &path));
+                Some(StaleLock { made_by: named.to_string(), removable, path })
+            }
+            Look::Free | Look::Held(_) => None,
+        });
+        Some(Self { stale: stale.collect(), refused: found.err(), dir })
+    }
+}
+
+/// In a directory with the sticky bit a file is removed by its owner, the directory's, or root (unlink(2)).
+fn may_remove(dir: &fs::Metadata, path: &Path) -> bool {
+    let us = Uid::effective().as_raw();
+    let owner = fs::symlink_metadata(path).map_or(us, |found| found.uid());
+    dir.mode() & STICKY == 0 || us == 0 || us == owner || us == dir.uid()
 }
 
 /// Who has `device` now, as far as we may know. Takes nothing, and opens nothing.
@@ -316,6 +370,8 @@ fn temporary_file(dir: &Path) -> io::Result<(PathBuf, File)> {
 /// Where lock files are kept, by system and by age.
 const SYSTEM_DIRS: [&str; 4] = ["/var/lock", "/run/lock", "/var/spool/lock", "/var/spool/uucp"];
 const DEVICES: &str = "/dev";
+/// The sticky bit of a directory's mode (S_ISVTX).
+const STICKY: u32 = 0o1000;
 /// How often a lock that comes and goes is tried.
 const TRIES_MAX: u32 = 5;
 /// Bytes of a lock file that are read.
@@ -416,6 +472,26 @@ mod tests {
             let lock = PortLock::acquire(Path::new("/dev/ttyS99"), Some(dir)).expect("nobody has it");
             let warned = lock.warnings().join(" ");
             assert!(warned.contains("no lock file") && warned.contains("LCK..ttyS99"), "{warned}");
+        }
+    }
+
+    #[test]
+    fn a_look_names_what_a_dead_process_left_and_takes_nothing_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let (dead, living) = (dir.path().join("LCK..ttyS98"), dir.path().join("LCK..ttyS99"));
+        fs::write(&dead, format!("{:10} minicom mary\n", child.id())).unwrap();
+        fs::write(&living, "         1\n").unwrap(); // init, whoever we are
+        let place = LockPlace::look(Path::new("/dev/ttyS98"), Some(dir.path())).unwrap();
+        assert!(place.refused.is_none());
+        let [left] = &place.stale[..] else { panic!("{place:?}") };
+        assert!(left.removable && left.path == dead, "{left:?}");
+        assert_eq!(left.made_by, format!("process {} (minicom)", child.id()));
+        assert!(dead.exists());
+        assert!(LockPlace::look(Path::new("/dev/ttyS99"), Some(dir.path())).unwrap().stale.is_empty());
+        for none in [dead.as_path(), Path::new("/nowhere/at/all")] {
+            assert!(LockPlace::look(Path::new("/dev/ttyS98"), Some(none)).unwrap().refused.is_some());
         }
     }
 

@@ -8,20 +8,26 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::machine::BITS_PER_BYTE;
+
 pub mod address;
 pub mod exec;
 pub mod framing;
 pub mod holder;
 pub mod lock;
 pub mod nvt;
+pub mod permission;
 pub mod ports;
 pub mod pty;
 pub mod rfc2217;
 pub mod serial;
+pub mod seven_bit;
 pub mod tcp;
+pub mod telnet;
 
 pub use address::Address;
 pub use framing::{DataBits, Framing, Parity, StopBits};
+pub use seven_bit::SevenBit;
 
 /// A pipe to a modem, or to a host that is already connected.
 ///
@@ -64,9 +70,25 @@ pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {
     /// the port keeps the one it had.
     fn set_speed(&mut self, bits: u32) -> io::Result<bool>;
 
+    /// Bits that a byte takes on the wire, from start bit to stop bit.
+    fn bits_per_byte(&self) -> u32 {
+        BITS_PER_BYTE
+    }
+
     /// Whether bytes above 127 pass, both ways, as far as it is known by now.
     fn eight_bit(&self) -> bool {
         true
+    }
+
+    /// Whether the eighth bit is cut off for sure, and not only unagreed upon.
+    fn cuts_eighth_bit(&self) -> bool {
+        !self.eight_bit()
+    }
+
+    /// Asks the other end to let eight bits pass; false = there is nobody to ask. The answer is in
+    /// [`Line::eight_bit`] once something sent afterwards has been answered.
+    fn ask_eight_bit(&mut self) -> bool {
+        false
     }
 
     /// Tells the other end how large the screen here is; `Ok(false)` = this line cannot tell.
@@ -79,6 +101,11 @@ pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {
 
     /// Why the line ended, where something is known: `ssh: exit status 255`.
     fn why_ended(&mut self) -> Option<String> {
+        None
+    }
+
+    /// What the line's own program said last, where it is one: `Connection closed by remote host.`
+    fn last_words(&self) -> Option<String> {
         None
     }
 

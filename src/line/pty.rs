@@ -49,12 +49,17 @@ impl PtyPair {
 
     /// Tells the slave's programs how large their screen is.
     pub fn set_window(&self, rows: u16, cols: u16) -> io::Result<()> {
-        nix::ioctl_write_ptr_bad!(tiocswinsz, libc::TIOCSWINSZ, Winsize);
-        let size = Winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
-        // SAFETY: TIOCSWINSZ reads one `winsize` from a pointer that is valid for the call.
-        unsafe { tiocswinsz(self.slave.as_raw_fd(), &size) }?;
-        Ok(())
+        set_window(&self.slave, rows, cols)
     }
+}
+
+/// Either end will do; the foreground processes hear SIGWINCH.
+fn set_window(terminal: &OwnedFd, rows: u16, cols: u16) -> io::Result<()> {
+    nix::ioctl_write_ptr_bad!(tiocswinsz, libc::TIOCSWINSZ, Winsize);
+    let size = Winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCSWINSZ reads one `winsize` from a pointer that is valid for the call.
+    unsafe { tiocswinsz(terminal.as_raw_fd(), &size) }?;
+    Ok(())
 }
 
 /// Opens a PTY's slave without taking it for our own terminal.
@@ -88,6 +93,11 @@ impl PtyMaster {
         self.fd = register(self.fd.get_ref().try_clone()?)?;
         self.ended = false;
         Ok(())
+    }
+
+    /// Tells the slave's programs how large their screen is now.
+    pub fn set_window(&self, rows: u16, cols: u16) -> io::Result<()> {
+        set_window(self.fd.get_ref(), rows, cols)
     }
 
     /// Throws away what was written and the slave has not read.

@@ -1,4 +1,4 @@
-//! A serial port, or a PTY that stands for one: 8 data bits, no parity, 1 stop bit, all bytes raw.
+//! A serial port, or a PTY that stands for one, with any framing; all bytes pass raw.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -22,7 +22,7 @@ use tokio_serial::SerialStream;
 
 use super::holder::{Holder, in_use};
 use super::lock::{PortLock, holder_in};
-use super::{Leads, Line};
+use super::{DataBits, Framing, Leads, Line, Parity, StopBits};
 
 /// How the modem's port is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,14 +33,16 @@ pub struct SerialSettings {
     pub speed: u32,
     /// Who tells whom to stop sending, and how.
     pub flow: Flow,
+    /// Data bits, parity, stop bits.
+    pub framing: Framing,
     /// Where UUCP lock files are kept, instead of the system's lock directory.
     pub lock_dir: Option<PathBuf>,
 }
 
 impl SerialSettings {
-    /// A port with lock files where the system keeps them.
+    /// A port of 8N1, with lock files where the system keeps them.
     pub fn new(device: impl Into<PathBuf>, speed: u32, flow: Flow) -> Self {
-        Self { device: device.into(), speed, flow, lock_dir: None }
+        Self { device: device.into(), speed, flow, framing: Framing::default(), lock_dir: None }
     }
 }
 
@@ -93,12 +95,14 @@ pub enum OpenError {
         device: PathBuf,
     },
     /// The port does not do what was asked of it.
-    #[error("{} does not take {speed} bit/s 8N1 ({detail}): try another speed", device.display())]
+    #[error("{} does not take {speed} bit/s {framing} ({detail}): try another", device.display())]
     Settings {
         /// The port.
         device: PathBuf,
         /// The bit rate asked for.
         speed: u32,
+        /// The framing asked for.
+        framing: Framing,
         /// What the system said.
         detail: String,
     },
@@ -147,20 +151,22 @@ impl SerialLine {
         let warnings = lock.warnings().to_vec();
         let mut line =
             Self { settings, stream, _lock: lock, port, found, found_speed, leads, warnings, ended: false };
-        line.prepare().map_err(|source| OpenError::Io { device: line.settings.device.clone(), source })?;
-        let SerialSettings { device, speed, .. } = line.settings.clone();
-        line.set_speed(speed).map_err(|error| OpenError::Settings {
-            device,
-            speed,
-            detail: error.to_string(),
-        })?;
+        let SerialSettings { device, speed, framing, .. } = line.settings.clone();
+        let refused = |device, detail| OpenError::Settings { device, speed, framing, detail };
+        let taken = line
+            .prepare()
+            .map_err(|source| OpenError::Io { device: line.settings.device.clone(), source })?;
+        if let Err(detail) = line.settle_for(taken) {
+            return Err(refused(device, detail));
+        }
+        line.set_speed(speed).map_err(|error| refused(device, error.to_string()))?;
         line.set_dtr(true)
             .map_err(|source| OpenError::Io { device: line.settings.device.clone(), source })?;
         Ok(line)
     }
 
-    /// Makes the port carry all bytes unchanged, 8N1.
-    fn prepare(&mut self) -> io::Result<()> {
+    /// Makes the port carry all bytes unchanged, and answers with the framing that it took.
+    fn prepare(&mut self) -> io::Result<Framing> {
         let mut termios = tcgetattr(&*self.port)?;
         cfmakeraw(&mut termios);
         // IGNPAR would make bytes with a framing error vanish; a damaged byte is easier to find than
@@ -169,14 +175,17 @@ impl SerialLine {
         input.remove(InputFlags::IGNPAR | InputFlags::INPCK | InputFlags::PARMRK | InputFlags::IXANY);
         input.set(InputFlags::IXON | InputFlags::IXOFF, self.settings.flow == Flow::XonXoff);
         let control = &mut termios.control_flags;
-        control
-            .remove(ControlFlags::CSIZE | ControlFlags::PARENB | ControlFlags::PARODD | ControlFlags::CSTOPB);
+        control.remove(FRAMING_FLAGS);
+        control.insert(flags_of(self.settings.framing));
         // CLOCAL: reads and writes do not wait for DCD. HUPCL: the kernel drops DTR even if we are killed.
-        control.insert(ControlFlags::CS8 | ControlFlags::CLOCAL | ControlFlags::CREAD | ControlFlags::HUPCL);
+        control.insert(ControlFlags::CLOCAL | ControlFlags::CREAD | ControlFlags::HUPCL);
         control.set(ControlFlags::CRTSCTS, self.settings.flow == Flow::RtsCts);
         // With VMIN 0 "nothing yet" and "end of file" would look the same.
         termios.control_chars[SpecialCharacterIndices::VMIN as usize] = 1;
         termios.control_chars[SpecialCharacterIndices::VTIME as usize] = 0;
+        // Whatever somebody before us used for it.
+        termios.control_chars[SpecialCharacterIndices::VSTART as usize] = DC1;
+        termios.control_chars[SpecialCharacterIndices::VSTOP as usize] = DC3;
         tcsetattr(&*self.port, SetArg::TCSANOW, &termios)?;
         // tcsetattr succeeds if the driver did any of it.
         let taken = tcgetattr(&*self.port)?.control_flags;
@@ -192,10 +201,36 @@ impl SerialLine {
             // next caller. The flock stays.
             clear_exclusive(&self.port)?;
         }
+        Ok(framing_in(taken))
+    }
+
+    /// Goes on with the framing that the port took in place of the one asked for, or says why not.
+    ///
+    /// A PTY answers that all is well, and stays 8N1. There no bits are lost by it, because it carries
+    /// bytes; on a wire only seven bits with parity are the same as eight, see [`Framing::in_eight_bits`].
+    fn settle_for(&mut self, taken: Framing) -> Result<(), String> {
+        let asked = self.settings.framing;
+        let detail = format!("the port makes {taken} of it");
+        let is_pty = !self.leads;
+        if taken == asked {
+            return Ok(());
+        }
+        let warning = match (asked.data_bits, taken.data_bits) {
+            (DataBits::Seven, DataBits::Eight) if is_pty || asked.in_eight_bits() == Some(taken) => {
+                format!("{} does not do {asked} itself: seven bits are made by software", self.name())
+            }
+            (DataBits::Eight, DataBits::Eight) if is_pty => {
+                format!("{} is no port with a wire: bytes pass as they are, without {asked}", self.name())
+            }
+            (_, _) => return Err(detail),
+        };
+        self.warnings.push(warning);
+        self.settings.framing = taken;
         Ok(())
     }
 
-    /// How the port is used.
+    /// How the port is used. The framing is the one that the port took: eight bits where it cannot do
+    /// the seven asked for, which are then made by [`super::SevenBit`] over it.
     pub fn settings(&self) -> &SerialSettings {
         &self.settings
     }
@@ -298,6 +333,14 @@ impl Line for SerialLine {
         }
         self.settings.speed = bits;
         Ok(true)
+    }
+
+    fn bits_per_byte(&self) -> u32 {
+        self.settings.framing.bits()
+    }
+
+    fn eight_bit(&self) -> bool {
+        self.settings.framing.is_eight_bit()
     }
 
     fn name(&self) -> String {
@@ -453,6 +496,55 @@ fn clear_exclusive(port: &File) -> io::Result<()> {
     Ok(())
 }
 
+/// termios(3): framing as flags.
+fn flags_of(framing: Framing) -> ControlFlags {
+    let mut flags = match framing.data_bits {
+        DataBits::Five => ControlFlags::CS5,
+        DataBits::Six => ControlFlags::CS6,
+        DataBits::Seven => ControlFlags::CS7,
+        DataBits::Eight => ControlFlags::CS8,
+    };
+    flags |= match framing.parity {
+        Parity::None => ControlFlags::empty(),
+        Parity::Even => ControlFlags::PARENB,
+        Parity::Odd => ControlFlags::PARENB | ControlFlags::PARODD,
+        Parity::Space => ControlFlags::PARENB | ControlFlags::CMSPAR,
+        Parity::Mark => ControlFlags::PARENB | ControlFlags::PARODD | ControlFlags::CMSPAR,
+    };
+    flags.set(ControlFlags::CSTOPB, framing.stop_bits == StopBits::Two);
+    flags
+}
+
+/// And back.
+fn framing_in(flags: ControlFlags) -> Framing {
+    let data_bits = match flags & ControlFlags::CSIZE {
+        bits if bits == ControlFlags::CS5 => DataBits::Five,
+        bits if bits == ControlFlags::CS6 => DataBits::Six,
+        bits if bits == ControlFlags::CS7 => DataBits::Seven,
+        _cs8 => DataBits::Eight,
+    };
+    let has = |flag| flags.contains(flag);
+    let parity = match (has(ControlFlags::PARENB), has(ControlFlags::CMSPAR), has(ControlFlags::PARODD)) {
+        (false, _, _) => Parity::None,
+        (true, false, false) => Parity::Even,
+        (true, false, true) => Parity::Odd,
+        (true, true, false) => Parity::Space,
+        (true, true, true) => Parity::Mark,
+    };
+    let stop_bits = if has(ControlFlags::CSTOPB) { StopBits::Two } else { StopBits::One };
+    Framing { data_bits, parity, stop_bits }
+}
+
+/// The flags that are framing.
+const FRAMING_FLAGS: ControlFlags = ControlFlags::CSIZE
+    .union(ControlFlags::PARENB)
+    .union(ControlFlags::PARODD)
+    .union(ControlFlags::CMSPAR)
+    .union(ControlFlags::CSTOPB);
+/// XON of software flow control.
+const DC1: u8 = 0x11;
+/// XOFF.
+const DC3: u8 = 0x13;
 /// What is said of a port that has vanished.
 const GONE: &str = "the port has gone: was it unplugged?";
 /// How far a port's bit rate may be from what was asked, in percent.

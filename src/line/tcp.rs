@@ -43,6 +43,12 @@ pub async fn connect_any(addresses: Vec<SocketAddr>, wait: Duration) -> Result<T
     first_to_connect(&alternating(addresses), Instant::now() + wait, attempt).await
 }
 
+/// What a name stands for, in the order of the system's resolver; the look-up may take `wait`.
+#[allow(clippy::disallowed_methods)] // as above
+pub async fn addresses(address: &Address, wait: Duration) -> Result<Vec<SocketAddr>, ConnectError> {
+    look_up(address, wait, Instant::now() + wait).await
+}
+
 /// Why no connection came about, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {

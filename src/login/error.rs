@@ -82,6 +82,45 @@ pub enum LoginError {
         /// What it said last.
         last: LastLines,
     },
+    /// What the host sends is not text at this speed and framing, whatever BREAKs it was sent.
+    #[error(
+        "what the host sends cannot be read ({last}), and {breaks} BREAKs changed nothing: are the line's \
+         `speed`, `data_bits` and `parity` the host's?"
+    )]
+    Illegible {
+        /// How many it was sent.
+        breaks: u32,
+        /// What it said last.
+        last: LastLines,
+    },
+    /// `ssh` does not know the host, and wants to know from a person whether this is its key.
+    #[error(
+        "ssh does not know this host and asks whether its key is right ({last}): connect once by hand and \
+         compare the fingerprint, or put \"-o\", \"StrictHostKeyChecking=accept-new\" into the line's command"
+    )]
+    HostKeyUnknown {
+        /// Its question, with the fingerprint.
+        last: LastLines,
+    },
+    /// `ssh` refuses the host, whose key is not the one it had.
+    #[error("ssh refuses this host: \"{said}\" ({last}); somebody may be listening in")]
+    HostKeyRefused {
+        /// Its own words.
+        said: String,
+        /// What it said last.
+        last: LastLines,
+    },
+    /// `ssh` asks for what opens a key of this machine, which is not the account's password.
+    #[error(
+        "ssh asks for what opens a key on this machine: \"{said}\"; load the key into an agent first \
+         (ssh-add), or name another one in the line's command"
+    )]
+    KeyLocked {
+        /// Its own words.
+        said: String,
+        /// What it said last.
+        last: LastLines,
+    },
     /// The line went dead on the way.
     #[error("the line was lost while logging in ({last})")]
     CarrierLost {
@@ -100,6 +139,10 @@ impl LoginError {
             | Self::NoUser { last }
             | Self::NoPassword { last }
             | Self::NoPrompt { last, .. }
+            | Self::Illegible { last, .. }
+            | Self::HostKeyUnknown { last }
+            | Self::HostKeyRefused { last, .. }
+            | Self::KeyLocked { last, .. }
             | Self::CarrierLost { last } => last,
         }
     }

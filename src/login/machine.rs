@@ -4,11 +4,15 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::error::{LastLines, LoginError};
+use super::legible::Legibility;
 use super::lines::{RecentLines, Said, shortened};
-use super::prompts::{Prompt, Statement, looks_damaged, looks_like_question, prompt_look, statement_look};
+use super::prompts::{
+    Prompt, Statement, is_asked_by_ssh, looks_damaged, looks_like_question, prompt_look, ssh_statement_look,
+    statement_look,
+};
 use super::text::{HostText, Line, MASK};
 use super::{Credentials, LoggedIn, LoginEvent, LoginLimits, LoginOutcome, PromptLook};
-use crate::machine::{Machine, Output, Transmit};
+use crate::machine::{Control, Machine, Output, Transmit};
 use crate::secret::Secret;
 
 /// The conversation from CONNECT to a shell prompt.
@@ -21,6 +25,10 @@ pub struct Login {
     state: State,
     text: HostText,
     lines: RecentLines,
+    legibility: Legibility,
+    breaks: u32,
+    /// A BREAK was sent, and nothing typed since.
+    break_is_fresh: bool,
     started: Option<Instant>,
     state_since: Option<Instant>,
     /// When either side last did something. Every wait but the overall ones runs from here.
@@ -82,10 +90,14 @@ enum Act {
     TypeBlankPassword,
     Answer(Prompt),
     Nudge,
+    Break,
     Finish(PromptLook),
     /// The host said no: refused, or expired.
     Refused,
     Expired,
+    /// `ssh` on this machine wants what only a person can give.
+    HostKey,
+    KeyLocked,
     GiveUp,
 }
 
@@ -101,6 +113,7 @@ impl Machine for Login {
         let taken = bytes.len().min(INPUT_TAKEN_MAX);
         for &byte in &bytes[..taken] {
             let heard = self.text.feed(byte);
+            self.legibility.watch(byte);
             if heard.visible {
                 self.stir(now);
             }
@@ -127,9 +140,13 @@ impl Machine for Login {
             self.note_line(&line); // what stood unfinished is the last line now
         }
         match self.lines.statement(usize::MAX) {
-            Some((Statement::Expired, _)) if self.state != State::FirstPrompt => self.act(now, Act::Expired),
-            Some((Statement::Refused, _)) if self.state != State::FirstPrompt => self.act(now, Act::Refused),
-            Some(_) | None => {
+            Some((Statement::Expired, _)) => self.act(now, Act::Expired),
+            Some((Statement::Refused, _)) => self.act(now, Act::Refused),
+            Some((Statement::HostKey, said)) => {
+                let (said, last) = (shortened(said), self.last_lines());
+                self.end(Err(LoginError::HostKeyRefused { said, last }));
+            }
+            Some((Statement::Wait, _)) | None => {
                 let last = self.last_lines();
                 self.end(Err(LoginError::CarrierLost { last }));
             }
@@ -173,6 +190,9 @@ impl Login {
             state: State::FirstPrompt,
             text: HostText::default(),
             lines: RecentLines::default(),
+            legibility: Legibility::default(),
+            breaks: 0,
+            break_is_fresh: false,
             started: None,
             state_since: None,
             stirred: None,
@@ -228,8 +248,8 @@ impl Login {
         if shown.is_empty() {
             return;
         }
-        // Before anything was typed nobody is refused.
-        let statement = if self.state == State::FirstPrompt { None } else { statement_look(said) };
+        let is_first = self.state == State::FirstPrompt;
+        let statement = if is_first { ssh_statement_look(said) } else { statement_look(said) };
         // Behind a password prompt stands the echo of a password, whole or damaged, or a statement.
         let is_text = if line.is_secret() { statement.is_some() } else { !said.is_empty() };
         self.last_said = if is_text { said.to_owned() } else { String::new() };
@@ -269,6 +289,8 @@ impl Login {
             match prompt_look(said) {
                 // Garbage of a modem at the wrong speed can end in `$`: such a prompt has to come twice.
                 Some(Prompt::Shell) if self.state == State::FirstPrompt && looks_damaged(said) => unclear,
+                // ssh asks before anything else. Later it is the host, whatever its words are.
+                Some(Prompt::HostKey | Prompt::KeyPassphrase) if self.state != State::FirstPrompt => unclear,
                 Some(prompt) => Sight::Prompt(prompt),
                 None => unclear,
             }
@@ -285,6 +307,31 @@ impl Login {
 
     /// The one thing that will be done if the line stays quiet for so long.
     fn plan(&self) -> (Duration, Act) {
+        match self.plan_for_text() {
+            (_, Act::Nudge | Act::GiveUp | Act::Finish(_)) if self.is_illegible() => {
+                if self.breaks < BREAKS_MAX {
+                    (BREAK_AFTER, Act::Break)
+                } else {
+                    (LAST_NUDGE_QUIET, Act::GiveUp)
+                }
+            }
+            // Linux takes the first key behind a BREAK on its console for a command to the kernel, for
+            // 5 s (Documentation/admin-guide/sysrq.rst): `b` would boot the host. RETURN is none.
+            (quiet, Act::TypeUser | Act::TypePassword) if self.break_is_fresh => (quiet, Act::Nudge),
+            plan => plan,
+        }
+    }
+
+    /// True if the host has said something, and it is no text in any framing known here.
+    fn is_illegible(&self) -> bool {
+        // Of a few bytes with parity in them a RETURN brings more.
+        let is_settled = self.nudges > 0 || self.legibility.is_plenty();
+        let is_first = self.state == State::FirstPrompt;
+        is_first && is_settled && !self.text.is_seven_bit() && self.legibility.is_garbage()
+    }
+
+    /// The same for what can be read.
+    fn plan_for_text(&self) -> (Duration, Act) {
         let sight = match self.sight() {
             Sight::Prompt(Prompt::PressReturn | Prompt::More | Prompt::PagerEnd | Prompt::TerminalType)
             | Sight::KeyWanted
@@ -298,6 +345,8 @@ impl Login {
             (Sight::Prompt(Prompt::User), _) => self.unless_hasty(self.at_user_prompt()),
             (Sight::Prompt(Prompt::Password), _) => self.unless_hasty(self.at_password_prompt()),
             (Sight::Prompt(Prompt::ChangePassword), _) => (PROMPT_QUIET, Act::Expired),
+            (Sight::Prompt(Prompt::HostKey), _) => (PROMPT_QUIET, Act::HostKey),
+            (Sight::Prompt(Prompt::KeyPassphrase), _) => (PROMPT_QUIET, Act::KeyLocked),
             (Sight::Prompt(Prompt::Shell), _) => (SHELL_QUIET, Act::Finish(PromptLook::Shell)),
             (Sight::Prompt(prompt), _) => (KEY_QUIET, Act::Answer(prompt)),
             (Sight::KeyWanted, _) => (KEY_LINE_QUIET, Act::Answer(Prompt::PressReturn)),
@@ -317,7 +366,7 @@ impl Login {
             (Sight::Lines | Sight::Nothing, State::UserSent | State::Over) => {
                 match self.lines.statement(usize::MAX) {
                     Some((Statement::Refused, _)) => (REPROMPT_QUIET, Act::Refused),
-                    Some((Statement::Expired | Statement::Wait, _)) | None => {
+                    Some((Statement::Expired | Statement::Wait | Statement::HostKey, _)) | None => {
                         self.nudge_after(PASSWORD_PROMPT_NUDGE_AFTER)
                     }
                 }
@@ -350,7 +399,12 @@ impl Login {
     fn at_password_prompt(&self) -> Act {
         match self.state {
             // A nudge of ours was taken for a user name: then this password prompt is nobody's.
-            State::FirstPrompt if self.nudges > 0 && self.user.is_some() && !self.blank_password_typed => {
+            State::FirstPrompt
+                if self.nudges > 0
+                    && self.user.is_some()
+                    && !self.blank_password_typed
+                    && !self.ssh_asks() =>
+            {
                 Act::TypeBlankPassword
             }
             State::FirstPrompt => Act::TypePassword,
@@ -359,12 +413,18 @@ impl Login {
         }
     }
 
+    fn ssh_asks(&self) -> bool {
+        is_asked_by_ssh(self.text.open_line().said())
+    }
+
     /// How quiet it must be before a prompt for user or password is acted upon. On a line with gaps it
     /// may be the first half of a banner or of the news: `The word Password: stands here`.
     fn unless_hasty(&self, act: Act) -> (Duration, Act) {
         let is_said = self.lines.statement(usize::MAX).is_some();
         match act {
-            Act::TypePassword if self.state == State::FirstPrompt && self.user.is_some() => {
+            Act::TypePassword
+                if self.state == State::FirstPrompt && self.user.is_some() && !self.ssh_asks() =>
+            {
                 (UNEXPECTED_QUIET, act)
             }
             Act::Refused if !is_said => (REFUSAL_QUIET, act),
@@ -381,7 +441,7 @@ impl Login {
             Some((Statement::Refused, _)) => (REFUSAL_QUIET, Act::Refused),
             Some((Statement::Expired, _)) => (REPROMPT_QUIET, Act::Expired),
             Some((Statement::Wait, _)) => (PATIENCE_QUIET, Act::Finish(look)),
-            None => (quiet, Act::Finish(look)),
+            Some((Statement::HostKey, _)) | None => (quiet, Act::Finish(look)),
         }
     }
 
@@ -427,6 +487,15 @@ impl Login {
                     self.text.answer_here(false);
                 }
             }
+            Act::Break => {
+                self.breaks += 1;
+                self.output.push_back(Output::Control(Control::Break(BREAK_LENGTH)));
+                self.output.push_back(Output::Event(LoginEvent::SentBreak));
+                self.break_is_fresh = true;
+                self.legibility.start_again();
+                self.text.answer_here(false);
+                self.stir(now);
+            }
             Act::Finish(look) => {
                 let prompt = self.masked(&self.text.open_line().shown());
                 let login_needed = self.state != State::FirstPrompt;
@@ -445,6 +514,19 @@ impl Login {
                 let (_, said) = self.last_statement();
                 let last = self.last_lines();
                 self.end(Err(LoginError::Expired { said, last }));
+            }
+            Act::HostKey => {
+                let last = self.last_lines();
+                self.end(Err(LoginError::HostKeyUnknown { last }));
+            }
+            Act::KeyLocked => {
+                let said = shortened(self.text.open_line().said());
+                let last = self.last_lines();
+                self.end(Err(LoginError::KeyLocked { said, last }));
+            }
+            Act::GiveUp if self.is_illegible() => {
+                let (breaks, last) = (self.breaks, self.last_lines());
+                self.end(Err(LoginError::Illegible { breaks, last }));
             }
             Act::GiveUp => {
                 let waited = self.started.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
@@ -491,6 +573,8 @@ impl Login {
                 (keys, LoginEvent::AnsweredTerminalType)
             }
             Prompt::PressReturn
+            | Prompt::HostKey
+            | Prompt::KeyPassphrase
             | Prompt::User
             | Prompt::Password
             | Prompt::ChangePassword
@@ -503,6 +587,7 @@ impl Login {
     }
 
     fn send(&mut self, now: Instant, transmit: Transmit, event: LoginEvent) {
+        self.break_is_fresh = false;
         self.output.push_back(Output::Transmit(transmit));
         self.output.push_back(Output::Event(event));
         self.stir(now);
@@ -604,6 +689,13 @@ const PASSWORD_NUDGE_AFTER: Duration = Duration::from_secs(15);
 const LAST_NUDGE_QUIET: Duration = Duration::from_secs(20);
 /// Nudges after the user name, and after the password.
 const NUDGES_MAX: usize = 2;
+
+/// Quiet behind what cannot be read before a BREAK.
+const BREAK_AFTER: Duration = Duration::from_secs(2);
+/// Long enough to be one at 50 bit/s, and what tcsendbreak(3) promises at least.
+const BREAK_LENGTH: Duration = Duration::from_millis(300);
+/// BREAKs in one login: a getty with as many speeds as a line in gettydefs ever had goes round once.
+const BREAKS_MAX: u32 = 6;
 
 /// User names typed in one login: one for each time a host may lose one.
 const USERS_TYPED_MAX: u32 = 3;

@@ -13,6 +13,7 @@
 
 mod error;
 mod escape;
+mod legible;
 mod lines;
 mod machine;
 pub mod prompts;
@@ -66,6 +67,8 @@ pub enum LoginEvent {
     PressedReturn,
     /// The host wanted to know the terminal type.
     AnsweredTerminalType,
+    /// What the host sends cannot be read, and it was sent a BREAK: many change their speed then.
+    SentBreak,
 }
 
 /// What the last text of the login looked like.

@@ -19,6 +19,10 @@ pub enum Prompt {
     PagerEnd,
     /// The type of the terminal.
     TerminalType,
+    /// Whether a host's key is right, by `ssh` on this machine.
+    HostKey,
+    /// What opens a key of this machine, by `ssh`.
+    KeyPassphrase,
     /// A command, by the look of it.
     Shell,
 }
@@ -32,6 +36,8 @@ pub enum Statement {
     Expired,
     /// The host is busy with it.
     Wait,
+    /// `ssh` on this machine does not go on with a host of this key.
+    HostKey,
 }
 
 /// What an unfinished line asks for, or `None` if it is nothing known. Parity, control sequences and
@@ -67,6 +73,27 @@ pub fn statement_look(line: &str) -> Option<Statement> {
     } else {
         None
     }
+}
+
+/// What a line says about the login before anything was typed. Nobody is refused then, but by `ssh`,
+/// which tries keys first: `mary@host: Permission denied (publickey).`
+pub fn ssh_statement_look(line: &str) -> Option<Statement> {
+    let mut text = normalised(line);
+    text.truncate(STATEMENT_CHARS_MAX);
+    if HOST_KEY_REFUSED.iter().any(|words| find(&text, words).is_some()) {
+        Some(Statement::HostKey)
+    } else {
+        find(&text, "permission denied (").map(|_| Statement::Refused)
+    }
+}
+
+/// True if `ssh` itself asks for the password of a user whom it names: `mary@host's password:`,
+/// `(mary@host) Password:`. There no user name was asked for, and none is typed by mistake.
+pub fn is_asked_by_ssh(line: &str) -> bool {
+    let line = line.trim();
+    let is_named = |who: &str| who.contains('@') && !who.contains(char::is_whitespace);
+    line.strip_suffix("'s password:").is_some_and(is_named)
+        || line.strip_prefix('(').and_then(|rest| rest.split_once(") ")).is_some_and(|(who, _)| is_named(who))
 }
 
 /// True if a line asks for something in words nobody here knows: `lo?in:` after noise, or a
@@ -252,6 +279,12 @@ const ROWS: &[(Prompt, Place, &[&str])] = &[
         "term = (", "term=(", "term = [", "term =", "terminal type", "terminal=", "terminal type?", "term?",
         "terminaltyp", "type de terminal", "tipo de terminal", "tipo di terminale",
     ]),
+    // OpenSSH, sshconnect.c: its question before 8.0, since then, and again after any other answer.
+    (Prompt::HostKey, Place::Anywhere, &[
+        "connecting (yes/no)?", "(yes/no/[fingerprint])?", "please type 'yes' or 'no':",
+        "please type 'yes', 'no' or the fingerprint:",
+    ]),
+    (Prompt::KeyPassphrase, Place::Anywhere, &["enter passphrase for", "enter pin for"]),
     (Prompt::Password, Place::AskedFor, &[
         "password", "passwd", "pass word", "passphrase", "pass phrase", "passcode", "pin",
         "passwort", "kennwort", "paßwort", "mot de passe", "contraseña", "contrasena", "clave",
@@ -430,6 +463,13 @@ const REFUSED: &[&str] = &[
     "ошибка входа",
     "доступ запрещён",
     "доступ запрещен",
+];
+
+/// OpenSSH does not like the host's key.
+const HOST_KEY_REFUSED: &[&str] = &[
+    "remote host identification has changed",
+    "and you have requested strict checking",
+    "host key verification failed",
 ];
 
 /// The host wants another password first.

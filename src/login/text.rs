@@ -269,7 +269,7 @@ pub(super) const MASK: &str = "***";
 /// Bytes of an unfinished line that are kept; of a longer one the end.
 const LINE_MAX: usize = 1024;
 /// Bytes seen before parity is believed in: `CR LF login:` is eight.
-const PARITY_BYTES_MIN: u32 = 8;
+pub(super) const PARITY_BYTES_MIN: u32 = 8;
 /// Bytes over which parity is judged; older ones count half.
 const PARITY_WINDOW: u32 = 256;
 

@@ -1,6 +1,7 @@
 //! A modem on its own, without an account: asked about itself, dialled to see what becomes of it, hung
 //! up. What `mailcall modem` does, and each way out leaves the modem on-hook as a call does.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::call::CallReport;
@@ -8,11 +9,11 @@ use super::dialling::{
     dial, end_call, hang_up, never_dialled, not_ready, set_up, tell_ready, told_afterwards,
 };
 use super::link::{LineEnd, Link};
-use super::opening::open_unless;
+use super::opening::{connect_failure, connected, open_unless};
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
-use crate::config::LineConfig;
-use crate::line::Leads;
+use crate::config::{LineConfig, Remote};
+use crate::line::{Leads, tcp};
 use crate::machine::{Machine, Output};
 use crate::modem::{Ask, Profile, Said};
 use crate::store::dials::Dials;
@@ -41,11 +42,74 @@ pub async fn ask(
     mut interrupted: impl AsyncFnMut() -> &'static str,
 ) -> Result<Found, Failure> {
     let (mut link, profile) = open_modem(line, transcript, watch, &mut interrupted).await?;
-    let set_up = set_up(&link, &line.modem_use);
+    let question = Question { line, profile: &profile, questions, with_settings };
+    ask_over(&mut link, question, watch, interrupted).await
+}
+
+/// A line as it was found without a call.
+#[derive(Debug)]
+pub struct Examined {
+    /// What went not quite as it should when it was opened.
+    pub warnings: Vec<String>,
+    /// The port's leads at the end, where they are known.
+    pub leads: Option<Leads>,
+    /// The modem, set up as for a call and asked what it is; `None` on a line without one.
+    pub modem: Option<Result<Found, Failure>>,
+}
+
+/// Opens a line, speaks to the modem if there is one, and closes it. Nothing is dialled.
+pub async fn examine(
+    line: &LineConfig,
+    transcript: Transcript,
+    watch: Watch<'_>,
+    mut interrupted: impl AsyncFnMut() -> &'static str,
+) -> Result<Examined, Failure> {
+    let opened = open_unless(line, None, &mut interrupted, &mut |_| {}).await?;
+    let warnings = opened.warnings().to_vec();
+    let mut link = Link::new(opened, transcript);
+    let modem = match &line.modem {
+        None => None,
+        Some(profile) => {
+            let question = Question { line, profile, questions: &profile.identify, with_settings: true };
+            Some(ask_over(&mut link, question, watch, interrupted).await)
+        }
+    };
+    Ok(Examined { warnings, leads: link.leads(), modem })
+}
+
+/// The addresses of a line's host.
+pub async fn look_up(remote: &Remote) -> Result<Vec<SocketAddr>, Failure> {
+    let found = tcp::addresses(&remote.address, remote.connect_wait).await;
+    found.map_err(|error| connect_failure(&error))
+}
+
+/// Connects to a line's host, says nothing, and lets go. Answers which of its addresses took it.
+pub async fn connect_and_leave(remote: &Remote) -> Result<String, Failure> {
+    let stream = connected(remote).await?;
+    Ok(stream.peer_addr().map_or_else(|_| remote.address.to_string(), |peer| peer.to_string()))
+}
+
+/// What a modem is asked.
+#[derive(Clone, Copy)]
+struct Question<'a> {
+    line: &'a LineConfig,
+    profile: &'a Profile,
+    questions: &'a [String],
+    with_settings: bool,
+}
+
+async fn ask_over(
+    link: &mut Link,
+    question: Question<'_>,
+    watch: Watch<'_>,
+    mut interrupted: impl AsyncFnMut() -> &'static str,
+) -> Result<Found, Failure> {
+    let Question { line, profile, questions, with_settings } = question;
+    let set_up = set_up(link, &line.modem_use);
     let mut ask = if with_settings {
-        Ask::of_set_up(&profile, &set_up, questions)
+        Ask::of_set_up(profile, &set_up, questions)
     } else {
-        Ask::new(&profile, &set_up, questions)
+        Ask::new(profile, &set_up, questions)
     };
     let asked = async {
         let outcome = link.drive(&mut ask, |_, event| {
@@ -59,7 +123,7 @@ pub async fn ask(
         signal = interrupted() => return Err(interrupted_by(signal, Stage::Preparing)),
     };
     let said = outcome.map_err(|error| {
-        Failure::new(not_ready(&error, &link), Stage::Preparing, format!("{}: {error}", link.name()))
+        Failure::new(not_ready(&error, link), Stage::Preparing, format!("{}: {error}", link.name()))
     })?;
     if let Some(LineEnd::PortGone(why)) = link.end() {
         return Err(Failure::new(Ending::NoSuchPort, Stage::Preparing, format!("{}: {why}", link.name())));
@@ -149,7 +213,7 @@ async fn open_modem(
         let message = "this line has no modem (modem = \"none\", or a profile without `dial`): there is nothing to speak to";
         return Err(Failure::new(Ending::Config, Stage::Preparing, message));
     };
-    let opened = open_unless(line, interrupted, watch).await?;
+    let opened = open_unless(line, None, interrupted, watch).await?;
     Ok((Link::new(opened, transcript), profile))
 }
 

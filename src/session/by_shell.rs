@@ -1,5 +1,7 @@
 //! The mailbox on a host, reached through its shell: commands are run, bytes carried in-band.
 
+mod removing;
+
 use std::ops::Range;
 use std::time::Duration;
 
@@ -35,16 +37,37 @@ impl<'s, 'c> ByShell<'s, 'c> {
         self.location.word(&self.session.facts)
     }
 
+    /// One survey.
+    async fn look(&mut self, command: &str, longest: u64) -> Result<Option<Found>, Failure> {
+        let reply = self.session.run(command, self.stage, longest).await?;
+        there(&reply.bytes, &self.location.shown(&self.session.facts))
+    }
+
     /// Which protocol carries a mailbox of this size.
-    fn zmodem_carries(&self, size: u64) -> Result<bool, Failure> {
+    async fn zmodem_carries(&mut self, size: u64) -> Result<bool, Failure> {
         let has_sz = self.session.facts.zmodem_sender().is_some();
         match self.choice {
             TransferChoice::Zmodem if !has_sz => {
                 let message = "the account says transfer = \"zmodem\", but the host has no sz";
                 Err(Failure::new(Ending::HostLacks, Stage::Transfer, message))
             }
-            TransferChoice::Zmodem => Ok(true),
-            TransferChoice::Auto => Ok(has_sz && size <= ZMODEM_SIZE_MAX),
+            TransferChoice::Zmodem if self.session.cuts_eighth_bit() => {
+                let message =
+                    "the account says transfer = \"zmodem\", but only seven bits of a byte pass here";
+                Err(Failure::new(Ending::Config, Stage::Transfer, message))
+            }
+            TransferChoice::Zmodem => {
+                if !self.session.passes_eight_bits(Stage::Transfer).await? {
+                    let note = "the host does not agree to eight bits, which ZMODEM needs; transfer = \"zmodem\" \
+                                says to try";
+                    self.tell(Telling::Note(note.to_owned()));
+                }
+                Ok(true)
+            }
+            TransferChoice::Auto if has_sz && size <= ZMODEM_SIZE_MAX => {
+                self.session.passes_eight_bits(Stage::Transfer).await
+            }
+            TransferChoice::Auto => Ok(false),
             TransferChoice::Text => Ok(false),
         }
     }
@@ -137,10 +160,12 @@ impl Mailbox for ByShell<'_, '_> {
         lengths.dedup();
         let longest = lengths.iter().copied().max().unwrap_or(0);
         let command = Survey::command(&self.word(), tools, &lengths);
-        let reply = self.session.run(&command, self.stage, longest).await?;
-        let Some(found) = there(&reply.bytes, &self.location.shown(&self.session.facts))? else {
-            return Ok(None);
-        };
+        let mut found = self.look(&command, longest).await?;
+        if found.as_ref().is_some_and(|found| found.unfinished) {
+            self.finish_removal().await?;
+            found = self.look(&command, longest).await?;
+        }
+        let Some(found) = found else { return Ok(None) };
         let proven = ours
             .iter()
             .map(|digest| digest.is_empty() || is_proven(&found.proofs, digest, tools.digest))
@@ -154,7 +179,7 @@ impl Mailbox for ByShell<'_, '_> {
         size: u64,
         keep: &mut Keep<'_, E>,
     ) -> Result<Carried, E> {
-        let zmodem = self.zmodem_carries(size)?;
+        let zmodem = self.zmodem_carries(size).await?;
         let how = if zmodem { "zmodem" } else { "text" };
         self.tell(Telling::Carrying(how));
         self.tell(Telling::Bytes { done: 0, total: size - from });
@@ -191,14 +216,13 @@ impl Mailbox for ByShell<'_, '_> {
         index::parse(&reply.bytes).map_err(|bad| Failure::new(Ending::PeerMisbehaved, Stage::Survey, bad))
     }
 
-    async fn remove(&mut self, _known: &PrefixDigest, _ranges: &[Range<u64>]) -> Result<Removal, Failure> {
-        let message = "over a line nothing is removed yet";
-        Err(Failure::new(Ending::HostLacks, Stage::Survey, message))
+    async fn remove(&mut self, known: &PrefixDigest, ranges: &[Range<u64>]) -> Result<Removal, Failure> {
+        self.removed(known, ranges).await
     }
 }
 
 /// What is told about a mailbox, as progress of the call.
-fn told(telling: Telling, rate: Option<u32>) -> Progress {
+pub(super) fn told(telling: Telling, rate: Option<u32>) -> Progress {
     match telling {
         Telling::Surveying(what) => Progress::Stage(Stage::Survey, what),
         Telling::Carrying(how) => {
@@ -259,12 +283,15 @@ struct Found {
     size: u64,
     proofs: Vec<Proof>,
     locked: bool,
+    unfinished: bool,
 }
 
 /// Reads a survey's reply; `None` when there is no mail yet.
 fn there(reply: &[u8], mailbox: &str) -> Result<Option<Found>, Failure> {
     let (ending, message) = match Survey::parse(reply) {
-        Some(Survey::There { size, proofs, locked }) => return Ok(Some(Found { size, proofs, locked })),
+        Some(Survey::There { size, proofs, locked, unfinished }) => {
+            return Ok(Some(Found { size, proofs, locked, unfinished }));
+        }
         Some(Survey::Empty) => return Ok(None),
         Some(Survey::NoFolder) => {
             (Ending::NoMailbox, format!("the host has no mailbox {mailbox}, nor its folder"))

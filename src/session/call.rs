@@ -14,11 +14,12 @@ use super::dialling::{end_call, never_dialled, told_afterwards};
 use super::hunt::{self, Says};
 pub(super) use super::link::wall_now as now;
 use super::link::{LineEnd, Link};
+use super::logging_in::AskPerson;
 use super::opening::open_unless;
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{AccountConfig, Config, LineConfig};
-use crate::login::{Credentials, LoggedIn, Login, LoginError, LoginEvent, LoginLimits, PromptLook};
+use crate::login::PromptLook;
 use crate::machine::Machine;
 use crate::modem::{ConnectInfo, Said};
 use crate::secret::Secret;
@@ -41,6 +42,8 @@ pub struct CallPlan {
     pub dials: Option<Dials>,
     /// Which lines failed lately; `None` remembers nothing.
     pub troubles: Option<Troubles>,
+    /// Who is asked whether a host's key is right; `None` where nobody is there.
+    pub ask: Option<AskPerson>,
 }
 
 impl CallPlan {
@@ -51,7 +54,7 @@ impl CallPlan {
             .iter()
             .filter_map(|name| config.lines.get(name).map(|line| (name.clone(), line.clone())))
             .collect();
-        Self { lines, account: account.clone(), password, nonce, dials: None, troubles: None }
+        Self { lines, account: account.clone(), password, nonce, dials: None, troubles: None, ask: None }
     }
 }
 
@@ -120,11 +123,36 @@ impl Session<'_> {
         self.link.rate_down()
     }
 
+    /// Whether only seven bits of a byte pass for sure.
+    pub fn cuts_eighth_bit(&self) -> bool {
+        self.link.cuts_eighth_bit()
+    }
+
+    /// Whether bytes above 127 pass on this line, both ways. Where they do not, the other end is asked to
+    /// let them, if there is one to ask.
+    pub async fn passes_eight_bits(&mut self, stage: Stage) -> Result<bool, Failure> {
+        if !self.link.eight_bit() && self.link.ask_eight_bit() {
+            self.run(":", stage, 0).await?; // what was asked before it is answered before it
+        }
+        Ok(self.link.eight_bit())
+    }
+
     /// Runs one command and gives what it printed and how it ended.
     ///
     /// The host may be silent while it reads `bytes` of a file, and no longer.
     pub async fn run(&mut self, command: &str, stage: Stage, bytes: u64) -> Result<Reply, Failure> {
-        let wait = RUN_WAIT + Duration::from_secs(bytes / HOST_READS_PER_SECOND);
+        self.run_beyond(Duration::ZERO, command, stage, bytes).await
+    }
+
+    /// The same for a command that may be silent for `more` beside.
+    pub(super) async fn run_beyond(
+        &mut self,
+        more: Duration,
+        command: &str,
+        stage: Stage,
+        bytes: u64,
+    ) -> Result<Reply, Failure> {
+        let wait = RUN_WAIT + more + Duration::from_secs(bytes / HOST_READS_PER_SECOND);
         let mut run = self.shell.run_limited(command, wait, REPLY_BYTES_MAX);
         let outcome = self.link.drive(&mut run, |_, _| Ok::<_, Failure>(())).await?;
         outcome.map_err(|error| shell_failure(stage, &error, self.link))
@@ -240,7 +268,7 @@ async fn on_line<T>(
 ) -> (Result<T, Failure>, CallReport) {
     let mut report = CallReport::default();
     watch(Progress::Stage(Stage::Opening, name.to_owned()));
-    let opened = match open_unless(line, interrupted, watch).await {
+    let opened = match open_unless(line, plan.account.user.as_deref(), interrupted, watch).await {
         Ok(opened) => opened,
         Err(failure) => return (Err(failure), report),
     };
@@ -283,6 +311,11 @@ async fn on_line<T>(
     } else {
         report.call_time += between(carrier_since, now());
     }
+    if went.is_ok() && line.modem.is_none() {
+        // The last word to the shell is out before DTR falls.
+        link.drain(LAST_WORD_MAX).await;
+    }
+    link.close().await;
     report.bytes_down = link.bytes_down;
     report.bytes_up = link.bytes_up;
     *transcript = link.transcript;
@@ -313,45 +346,6 @@ async fn to_the_shell_and_back<T>(
         let _ = session.drive(&mut leave).await; // the modem is hung up in any case
     }
     worked
-}
-
-pub(super) async fn log_in(
-    plan: &CallPlan,
-    user: Option<&str>,
-    link: &mut Link,
-    watch: Watch<'_>,
-    said: &mut dyn FnMut(LoginEvent),
-) -> Result<LoggedIn, Failure> {
-    let user = user.map(str::to_owned);
-    watch(Progress::Stage(Stage::LoggingIn, user.clone().unwrap_or_default()));
-    if let Some(password) = &plan.password {
-        link.transcript.hide(password.clone());
-    }
-    let credentials = Credentials { user, password: plan.password.clone() };
-    let mut login = Login::new(credentials, LoginLimits::default());
-    let outcome = link
-        .drive(&mut login, |_, event| {
-            said(event);
-            Ok::<_, Failure>(())
-        })
-        .await?;
-    outcome.map_err(|error| {
-        let ending = match &error {
-            LoginError::Refused { .. } => Ending::LoginRefused,
-            LoginError::Expired { .. } => Ending::LoginExpired,
-            LoginError::NoUser { .. } | LoginError::NoPassword { .. } => Ending::Config,
-            LoginError::CarrierLost { .. } => Ending::CarrierLost,
-            LoginError::NoPrompt { .. } | LoginError::Garbled { .. } => Ending::LoginTimeout,
-        };
-        match (&error, link.end()) {
-            // A command's own last status says more than that its line is gone.
-            (LoginError::CarrierLost { last }, Some(LineEnd::PortGone(_))) => {
-                let gone = line_failure(Stage::LoggingIn, link);
-                Failure { message: format!("{} ({last})", gone.message), ..gone }
-            }
-            (_, _) => Failure::new(ending, Stage::LoggingIn, error),
-        }
-    })
 }
 
 pub(super) async fn open_shell(
@@ -391,7 +385,10 @@ fn shell_failure(stage: Stage, error: &ShellError, link: &Link) -> Failure {
 /// The line ended under us.
 pub(super) fn line_failure(stage: Stage, link: &Link) -> Failure {
     let message = match link.end() {
-        Some(LineEnd::PortGone(why)) => format!("{} has ended: {why}", link.name()),
+        Some(LineEnd::PortGone(why)) => match link.last_words() {
+            Some(said) => format!("{} has ended: {why}; the last it said: \"{said}\"", link.name()),
+            None => format!("{} has ended: {why}", link.name()),
+        },
         Some(LineEnd::CarrierLost) | None => "carrier lost: the call was cut off".to_owned(),
     };
     Failure::new(Ending::CarrierLost, stage, message)
@@ -404,7 +401,7 @@ impl Session<'_> {
     }
 }
 
-fn what_panicked(panic: &(dyn std::any::Any + Send)) -> String {
+pub(super) fn what_panicked(panic: &(dyn std::any::Any + Send)) -> String {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("this program has a defect: {}", text.unwrap_or("it panicked"))
@@ -414,6 +411,8 @@ fn what_panicked(panic: &(dyn std::any::Any + Send)) -> String {
 const RUN_WAIT: Duration = Duration::from_secs(60);
 /// Silence behind a known prompt before the shell is typed at.
 const SETTLE_AT_PROMPT: Duration = Duration::from_millis(50);
+/// How long the last bytes may take to leave the port: a modem may hold them back for ever.
+const LAST_WORD_MAX: Duration = Duration::from_secs(2);
 /// Bytes a second that the slowest host digests (an old disk on NFS).
 const HOST_READS_PER_SECOND: u64 = 4 * 1024 * 1024;
 

@@ -3,9 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::call::{CallPlan, CallReport, OnLine, log_in, now, open_shell};
+use super::call::{CallPlan, CallReport, OnLine, now, open_shell};
 use super::dialling::{connected, dial, hang_up, not_ready, set_up, tell_ready};
 use super::link::{LineEnd, Link};
+use super::logging_in::log_in;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{Calling, ModemUse};
 use crate::login::{LoginEvent, PromptLook};
@@ -89,7 +90,8 @@ async fn ask_to_call_back(
     if look != PromptLook::Shell {
         // `Calling you back` and nothing behind it: whatever is typed now might stop that.
         let mut wait = UntilHungUp { wait: HOST_HANGS_UP_WAIT, until: None, over: false };
-        link.drive(&mut wait, |_, never: std::convert::Infallible| match never {}).await?;
+        link.drive(&mut wait, |_, never: std::convert::Infallible| -> Result<(), Failure> { match never {} })
+            .await?;
         if carrier_lost(link) {
             return Ok(None);
         }

@@ -10,8 +10,9 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+use self::no_carrier::NoCarrierText;
 use super::transcript::Transcript;
 use crate::line::{BREAK_MAX, Leads, Line};
 use crate::machine::BITS_PER_BYTE;
@@ -46,6 +47,7 @@ pub struct Link {
     no_carrier_said: NoCarrierText,
     /// The modem answers in numbers.
     numeric: bool,
+    seven_bit_host: bool,
     unwritable: Option<(Instant, String)>,
     end: Option<LineEnd>,
     ended_at: Option<Instant>,
@@ -58,7 +60,7 @@ pub struct Link {
 impl Link {
     /// Takes over an open line.
     pub fn new(line: Box<dyn Line>, transcript: Transcript) -> Self {
-        let rate = line.speed();
+        let rate = line_rate(&*line);
         Self {
             line,
             transcript,
@@ -78,6 +80,7 @@ impl Link {
             break_until: None,
             no_carrier_said: NoCarrierText::default(),
             numeric: false,
+            seven_bit_host: false,
             unwritable: None,
             end: None,
             ended_at: None,
@@ -106,9 +109,34 @@ impl Link {
         self.rate_down
     }
 
+    /// Asks the other end to let eight bits pass; false = there is nobody to ask.
+    pub fn ask_eight_bit(&mut self) -> bool {
+        self.line.ask_eight_bit()
+    }
+
     /// The port's own bit rate, where it has one: what [`Control::Speed`] made of it.
     pub fn port_speed(&self) -> Option<u32> {
         self.line.speed()
+    }
+
+    /// Whether bytes above 127 pass, both ways, as far as it is known by now.
+    pub fn eight_bit(&self) -> bool {
+        !self.seven_bit_host && self.line.eight_bit()
+    }
+
+    /// Whether only seven bits of a byte pass for sure.
+    pub fn cuts_eighth_bit(&self) -> bool {
+        self.seven_bit_host || self.line.cuts_eighth_bit()
+    }
+
+    /// The host was seen to send seven bits and parity, whatever the line carries.
+    pub fn host_sends_seven_bits(&mut self) {
+        self.seven_bit_host = true;
+    }
+
+    /// What the line's own program said last, where it is one.
+    pub fn last_words(&self) -> Option<String> {
+        self.line.last_words()
     }
 
     /// The port's leads now; `None` where they are unknown, or the line has ended.
@@ -166,6 +194,7 @@ impl Link {
         self.watch_carrier = true;
         self.ended_at = None; // of a call before this one
         self.carrier_seen = false;
+        self.seven_bit_host = false; // of a host before this one
         self.numeric = connect.text.starts_with(|c: char| c.is_ascii_digit());
         self.no_carrier_said = NoCarrierText::behind_connect();
         // A call that ends at once: its end may have come together with CONNECT.
@@ -177,7 +206,7 @@ impl Link {
 
     /// The slower of port and carrier is what gets through, each way.
     fn follow_rates(&mut self) {
-        let port = self.line.speed();
+        let port = line_rate(&*self.line);
         let slower = |carrier: Option<u32>| match (port, carrier) {
             (Some(port), Some(carrier)) => Some(port.min(carrier)),
             (port, carrier) => port.or(carrier),
@@ -470,8 +499,11 @@ impl Link {
         let done = match control {
             Control::Dtr(on) => self.line.set_dtr(on).map(|_| ()),
             Control::Break(length) => {
-                self.break_until = Some(wall_now() + length.min(BREAK_MAX));
-                self.line.set_break(true).map(|_| ())
+                let begun = self.line.set_break(true);
+                if matches!(begun, Ok(true)) {
+                    self.break_until = Some(wall_now() + length.min(BREAK_MAX));
+                }
+                begun.map(|_| ())
             }
             Control::DiscardOutput => {
                 self.queue.clear();
@@ -512,6 +544,38 @@ impl Link {
         }
     }
 
+    /// Waits until all that was sent has left the port, for `limit` at most, and says whether it has.
+    /// Nothing blocks: the port is asked how much it still holds (TIOCOUTQ). What it does not count,
+    /// the last bytes in the UART or an adapter, is reckoned with by the line's rate.
+    pub async fn drain(&mut self, limit: Duration) -> bool {
+        let until = wall_now() + limit;
+        while self.end.is_none() {
+            let held = match self.line.unsent() {
+                Ok(held) => held.unwrap_or(0),
+                Err(error) => {
+                    self.port_gone(error.to_string());
+                    break;
+                }
+            };
+            let now = wall_now();
+            if held == 0 && !self.is_sending(now) {
+                return true;
+            }
+            if now >= until {
+                break;
+            }
+            let can_write = !self.queue.is_empty() && self.may_write_at(now) <= now;
+            self.ready(can_write, (now + DRAIN_POLL).min(until)).await;
+        }
+        false
+    }
+
+    /// Ends the line, which may take as long as its command takes to go.
+    pub async fn close(&mut self) {
+        // There is no error that would still matter to anybody.
+        let _ = tokio::time::timeout(CLOSE_MAX, self.line.shutdown()).await;
+    }
+
     async fn wait_until(&mut self, deadline: Option<Instant>) {
         let now = wall_now();
         self.clock.set_sending(now, false);
@@ -540,6 +604,12 @@ impl Link {
     }
 }
 
+/// Bits a second that the line carries, as if each byte had [`BITS_PER_BYTE`].
+fn line_rate(line: &dyn Line) -> Option<u32> {
+    let rate = u64::from(line.speed()?) * u64::from(BITS_PER_BYTE) / u64::from(line.bits_per_byte().max(1));
+    u32::try_from(rate).ok() // no port is so fast that it would not fit
+}
+
 /// How a line ends under a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LineEnd {
@@ -561,48 +631,6 @@ enum Moved {
     Nothing,
 }
 
-/// Notices `NO CARRIER` as the last thing said on a line whose leads are unknown.
-///
-/// The words may stand in a mail, so they count only at the very end of what arrived, on a line of
-/// their own, with silence or a RING behind them (V.250, 6.3.2: the result code that follows loss of
-/// carrier). Some modems leave out the CR LF that goes before it (5.7.1); then the host's last line ends
-/// there.
-#[derive(Debug, Default)]
-struct NoCarrierText {
-    tail: Vec<u8>,
-    last: Option<Instant>,
-}
-
-impl NoCarrierText {
-    /// Where a line begins already.
-    fn behind_connect() -> Self {
-        Self { tail: b"\n".to_vec(), last: None }
-    }
-
-    fn look_at(&mut self, now: Instant, bytes: &[u8]) {
-        self.last = Some(now);
-        self.tail.extend_from_slice(bytes);
-        // A host that calls back may do so at once.
-        while self.tail.ends_with(RING) {
-            self.tail.truncate(self.tail.len() - RING.len());
-        }
-        let excess = self.tail.len().saturating_sub(NO_CARRIER.len() + RING.len());
-        self.tail.drain(..excess);
-    }
-
-    fn holds(&self, now: Instant, quiet: Duration) -> bool {
-        self.tail.ends_with(NO_CARRIER) && self.is_quiet(now, quiet)
-    }
-
-    fn holds_in_numbers(&self, now: Instant, quiet: Duration) -> bool {
-        self.tail.ends_with(NO_CARRIER_CODE) && self.is_quiet(now, quiet)
-    }
-
-    fn is_quiet(&self, now: Instant, quiet: Duration) -> bool {
-        self.last.is_some_and(|at| now.saturating_duration_since(at) >= quiet)
-    }
-}
-
 #[allow(clippy::disallowed_methods)] // the session is where the clock is read
 pub(super) fn wall_now() -> Instant {
     tokio::time::Instant::now().into_std()
@@ -612,10 +640,6 @@ async fn sleep_until(at: Instant) {
     tokio::time::sleep_until(at.into()).await;
 }
 
-const NO_CARRIER: &[u8] = b"\nNO CARRIER\r\n";
-/// The same in numbers, which nothing goes before (V.250, 6.2.6).
-const NO_CARRIER_CODE: &[u8] = b"3\r";
-const RING: &[u8] = b"\r\nRING\r\n";
 /// Silence behind `NO CARRIER` before it is believed.
 const NO_CARRIER_QUIET: Duration = Duration::from_millis(1_500);
 /// The same once the host was told to hang up.
@@ -626,6 +650,10 @@ const NO_CARRIER_QUIET_LEAVING: Duration = Duration::from_millis(200);
 const CARRIER_POLL: Duration = Duration::from_millis(100);
 /// How often a line is looked at that is in no call.
 const IDLE_POLL: Duration = Duration::from_millis(200);
+/// How often a port is asked whether all is out.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
+/// A command that ignores signals is killed after half of this.
+const CLOSE_MAX: Duration = Duration::from_secs(8);
 /// Silence after which the transcript shows half a line.
 const QUIET_AFTER: Duration = Duration::from_millis(200);
 /// Line time that may be under way in the port's own queues: more would outlive an abort.
@@ -639,5 +667,6 @@ const READ_CHUNK: usize = 16 * 1024;
 /// Bytes held for a machine that takes none: beyond it the line's own flow control holds the host.
 const INPUT_MAX: usize = 256 * 1024;
 
+mod no_carrier;
 #[cfg(test)]
 mod tests;

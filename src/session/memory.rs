@@ -147,7 +147,29 @@ pub fn told(number: &str, history: &History, reach: Reach) -> String {
     }
 }
 
+/// A number that is not dialled, now or ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldBack {
+    /// How a call ends that would dial it.
+    pub ending: Ending,
+    /// Until when, and why.
+    pub why: String,
+    /// What a person can do.
+    pub remedy: String,
+}
+
+/// Whether what is remembered keeps the number from being dialled now.
+pub fn held_back(number: &str, history: &History, reach: Reach) -> Option<HeldBack> {
+    let now = now();
+    verdict_told(number, &retry::may_dial(&retry::settled(history.clone(), now), reach, now))
+}
+
 fn refusal(number: &str, verdict: &Verdict) -> Option<Failure> {
+    let HeldBack { ending, why, remedy } = verdict_told(number, verdict)?;
+    Some(Failure::new(ending, Stage::Dialling, format!("{why}. {remedy}")))
+}
+
+fn verdict_told(number: &str, verdict: &Verdict) -> Option<HeldBack> {
     let release = format!("mailcall modem release {number:?}");
     match verdict {
         Verdict::Dial => None,
@@ -166,19 +188,22 @@ fn refusal(number: &str, verdict: &Verdict) -> Option<Failure> {
                 Why::TooMany(times) => format!("{times} dials in a row have not connected"),
             };
             let until = local_time(*until);
-            let message = format!("{number} is not dialled before {until}: {why}. If it is right: {release}");
-            Some(Failure::new(Ending::Delayed, Stage::Dialling, message))
+            Some(HeldBack {
+                ending: Ending::Delayed,
+                why: format!("{number} is not dialled before {until}: {why}"),
+                remedy: format!("If it is right: {release}"),
+            })
         }
         Verdict::Barred(how) => {
             let why = match how {
                 HowEnded::Voice | HowEnded::Fax => format!("{} answered", answerer(*how)),
                 _ => "its last dials have all met no modem".to_owned(),
             };
-            let message = format!(
-                "{number} is not dialled any more, because {why}: check the number. \
-                 If it is a modem's: {release}"
-            );
-            Some(Failure::new(Ending::Blacklisted, Stage::Dialling, message))
+            Some(HeldBack {
+                ending: Ending::Blacklisted,
+                why: format!("{number} is not dialled any more, because {why}: check the number"),
+                remedy: format!("If it is a modem's: {release}"),
+            })
         }
     }
 }

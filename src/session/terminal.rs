@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::call::{CallPlan, CallReport, OnLine, log_in, now, on_a_line};
+use super::call::{CallPlan, CallReport, OnLine, now, on_a_line};
 use super::calling::connect;
 use super::link::{LineEnd, Link};
+use super::logging_in::log_in;
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::login::LoginEvent;
@@ -90,7 +91,8 @@ async fn hand_over(link: &mut Link, person: Person<'_>) -> std::io::Result<Left>
     let Person { keyboard, screen, window } = person;
     let mut keys = Keys::default();
     let mut typed = [0; KEYS_READ];
-    window.mark_changed();
+    let (rows, cols) = *window.borrow_and_update();
+    link.set_window(rows, cols);
     loop {
         let arrived = link.take_arrived();
         if !arrived.is_empty() {

@@ -15,5 +15,6 @@ pub mod dialled;
 pub mod front;
 pub mod getty;
 pub mod host;
+pub mod misclocked;
 pub mod serve;
 pub mod wire;

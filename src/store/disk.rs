@@ -80,11 +80,13 @@ pub enum Kind {
     Other,
 }
 
-/// Which of Unix's two locks.
+/// Which of Unix's locks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lock {
     /// flock(2), for files that are ours alone.
     Flock,
+    /// The same, shared: refused only while another holds it alone.
+    FlockShared,
     /// fcntl(2), what mail programs take on an mbox.
     Fcntl,
 }
@@ -281,13 +283,18 @@ impl DiskFile for File {
 
     fn try_lock(&self, lock: Lock) -> io::Result<bool> {
         match lock {
-            Lock::Flock => match File::try_lock(self) {
-                Ok(()) => Ok(true),
-                Err(TryLockError::WouldBlock) => Ok(false),
-                Err(TryLockError::Error(error)) => Err(error),
-            },
+            Lock::Flock => taken(File::try_lock(self)),
+            Lock::FlockShared => taken(File::try_lock_shared(self)),
             Lock::Fcntl => try_lock_fcntl(self),
         }
+    }
+}
+
+fn taken(tried: Result<(), TryLockError>) -> io::Result<bool> {
+    match tried {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

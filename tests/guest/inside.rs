@@ -144,9 +144,20 @@ impl Uart {
     /// interrupt when CTS falls; the kernel looks at it anew when settings change.
     pub fn hold_the_sender(&self) {
         self.lower(libc::TIOCM_RTS);
+        self.look_anew();
+        assert!(!self.has(libc::TIOCM_CTS));
+    }
+
+    /// Raises them again.
+    pub fn let_the_sender_go(&self) {
+        self.raise(libc::TIOCM_RTS);
+        self.look_anew();
+        assert!(self.has(libc::TIOCM_CTS));
+    }
+
+    fn look_anew(&self) {
         self.termios(|termios| termios.control_flags.insert(ControlFlags::CRTSCTS | ControlFlags::CSTOPB));
         self.termios(|termios| termios.control_flags.remove(ControlFlags::CSTOPB));
-        assert!(!self.has(libc::TIOCM_CTS));
     }
 
     /// Changes the settings that the port has, whoever opened it.

@@ -91,7 +91,7 @@ fn json(port: &PortEntry) -> PortJson<'_> {
 }
 
 /// What hangs on a port, in words: `FTDI FT232R USB UART (USB 0403:6001, ftdi_sio)`.
-fn what(port: &PortEntry) -> String {
+pub(in crate::cli) fn what(port: &PortEntry) -> String {
     let driver = port.driver.as_deref().unwrap_or("no driver");
     let Some(usb) = &port.usb else { return format!("({driver})") };
     let ids = format!("USB {:04x}:{:04x}, {driver}", usb.vendor_id, usb.product_id);

@@ -292,7 +292,7 @@ fn free_ports(global: &Global, how: &How) -> Result<Vec<Chosen>, Failure> {
     free.map(|port| choose(global, Some(&port.device.display().to_string()), how)).collect()
 }
 
-fn all_profiles(global: &Global) -> Vec<Profile> {
+pub(in crate::cli) fn all_profiles(global: &Global) -> Vec<Profile> {
     let folders = folders(global);
     // A profile of the user's that is wrong fits nothing; `modem profiles` says what is wrong.
     folders.names().iter().filter_map(|name| folders.load(name).ok()).collect()
@@ -364,7 +364,7 @@ fn print_said(said: &[Said]) {
     }
 }
 
-fn leads_shown(leads: Option<Leads>) -> String {
+pub(in crate::cli) fn leads_shown(leads: Option<Leads>) -> String {
     let Some(leads) = leads else { return "unknown on this port".to_owned() };
     [
         ("DTR", leads.dtr),

@@ -55,6 +55,11 @@ impl Options {
         self.half_mut(side, option).allowed = true;
     }
 
+    /// From now on the peer is refused it. What is in effect stays so; [`Options::ask`] ends it.
+    pub fn refuse(&mut self, side: Side, option: u8) {
+        self.half_mut(side, option).allowed = false;
+    }
+
     /// Begins to have the option on or off.
     pub fn ask(&mut self, side: Side, option: u8, on: bool) -> Reply {
         self.step(side, option, |half| half.ask(on))

@@ -1,6 +1,8 @@
 //! Prompts and statements as real hosts write them, and lines that only look like them.
 
-use super::{Prompt, Statement, looks_like_question, prompt_look, statement_look};
+use super::{
+    Prompt, Statement, is_asked_by_ssh, looks_like_question, prompt_look, ssh_statement_look, statement_look,
+};
 
 #[test]
 fn prompts_for_a_user_name_are_known() {
@@ -203,7 +205,6 @@ fn what_only_looks_like_a_prompt_is_none() {
         "$$$$",
         "----->",
         "Connecting to host ...",
-        "Are you sure you want to continue connecting (yes/no/[fingerprint])? ",
         "Choose (1-5): ",
     ] {
         assert_eq!(prompt_look(line), None, "{line:?}");
@@ -286,4 +287,52 @@ fn news_of_the_day_states_nothing_about_this_login() {
 fn a_damaged_prompt_still_looks_like_a_question() {
     assert!(looks_like_question("lo?in: "));
     assert!(!looks_like_question("Welcome to"));
+}
+
+#[test]
+fn what_ssh_asks_on_this_machine_is_told_from_what_a_host_asks() {
+    for line in [
+        "Are you sure you want to continue connecting (yes/no/[fingerprint])? ",
+        "Are you sure you want to continue connecting (yes/no)? ",
+        "Please type 'yes', 'no' or the fingerprint: ",
+        "Please type 'yes' or 'no': ",
+    ] {
+        assert_eq!(prompt_look(line), Some(Prompt::HostKey), "{line}");
+    }
+    for line in [
+        "Enter passphrase for key '/home/mary/.ssh/id_ed25519': ",
+        "Enter passphrase for /home/mary/.ssh/id_rsa: ",
+        "Enter PIN for 'PIV_II (PIV Card Holder pin)': ",
+        "Enter PIN for ED25519-SK key /home/mary/.ssh/id_ed25519_sk: ",
+    ] {
+        assert_eq!(prompt_look(line), Some(Prompt::KeyPassphrase), "{line}");
+    }
+    for line in
+        ["mary@host.example.org's password: ", "(mary@host) Password: ", "(mary@host) Password for mary:"]
+    {
+        assert_eq!(prompt_look(line), Some(Prompt::Password), "{line}");
+        assert!(is_asked_by_ssh(line), "{line}");
+    }
+    for line in ["Password: ", "mary's Password: ", "mail a@b for help. Password: ", "(C) 1984 X. Password: "]
+    {
+        assert!(!is_asked_by_ssh(line), "{line}");
+    }
+}
+
+#[test]
+fn ssh_refuses_before_anything_is_typed_and_a_banner_does_not() {
+    for (line, statement) in [
+        ("mary@host: Permission denied (publickey,password).", Some(Statement::Refused)),
+        ("@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @", Some(Statement::HostKey)),
+        ("Host key for host has changed and you have requested strict checking.", Some(Statement::HostKey)),
+        (
+            "No ED25519 host key is known for host and you have requested strict checking.",
+            Some(Statement::HostKey),
+        ),
+        ("Host key verification failed.", Some(Statement::HostKey)),
+        ("Access denied to all but staff. Login incorrect means no.", None),
+        ("Permission denied, please try again.", None),
+    ] {
+        assert_eq!(ssh_statement_look(line), statement, "{line}");
+    }
 }
