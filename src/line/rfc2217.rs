@@ -58,6 +58,8 @@ pub struct Rfc2217Line<S: AsyncRead + AsyncWrite + Unpin> {
     unwritable: Option<io::ErrorKind>,
     ended: bool,
     why: Option<String>,
+    /// It was told what we are; a server that asks for ever is not.
+    introduced: bool,
     /// Runs out when the server has been silent for too long.
     patience: Pin<Box<Sleep>>,
     /// It has been silent, and was asked whether it is still there.
@@ -81,6 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Rfc2217Line<S> {
             negotiated: false,
             agreed: false,
             refused: false,
+            introduced: false,
             breaking: false,
             unwritable: None,
             ended: false,
@@ -155,6 +158,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Rfc2217Line<S> {
                     // What no standard has means nothing here.
                     if let Ok((codec::Side::Server, said)) = ComPort::decode(&parameters) {
                         self.port.hear(&said);
+                    }
+                    if let Some(introduction) = self.port.take_introduction().filter(|_| !self.introduced) {
+                        self.introduced = true;
+                        self.request(&introduction);
                     }
                 }
                 Some(Item::Subnegotiation { .. }) => {} // of an option that was not agreed on
@@ -311,6 +318,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Line for Rfc2217Line<S> {
 
     fn name(&self) -> String {
         self.name.clone()
+    }
+
+    fn peer(&self) -> Option<String> {
+        self.port.signature()
     }
 
     fn why_ended(&mut self) -> Option<String> {

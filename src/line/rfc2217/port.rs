@@ -40,6 +40,10 @@ pub(super) struct Port {
     lead_seen: bool,
     /// DCD has gone off since [`Port::take_carrier`] was last asked, if only for a moment.
     carrier_fell: bool,
+    /// What the server says it is.
+    signature: Option<Vec<u8>>,
+    /// The server wants to know what we are.
+    asked_who: bool,
     /// The server wants no data for now.
     pub(super) suspended: bool,
     reading_back: ReadingBack,
@@ -81,6 +85,8 @@ impl Port {
             modem: None,
             lead_seen: false,
             carrier_fell: false,
+            signature: None,
+            asked_who: false,
             suspended: false,
             reading_back: ReadingBack::Sets,
         }
@@ -91,6 +97,7 @@ impl Port {
         let RemoteSettings { speed, flow, framing } = self.wanted;
         (self.dtr, self.rts) = (true, true);
         let mut requests = vec![
+            ComPort::Signature(Vec::new()),
             ComPort::ModemStateMask(u8::MAX),
             ComPort::Baud(speed),
             ComPort::DataSize(Some(framing.data_bits)),
@@ -139,9 +146,13 @@ impl Port {
             ComPort::ModemState(state) => return self.hear_modem(*state),
             ComPort::Suspend => self.suspended = true,
             ComPort::Resume => self.suspended = false,
+            // Without text it is a question (RFC 2217, section 3).
+            ComPort::Signature(text) if text.is_empty() => self.asked_who = true,
+            ComPort::Signature(text) => {
+                self.signature = Some(text[..text.len().min(SIGNATURE_SHOWN_MAX)].to_vec());
+            }
             // Nothing that a call needs; an answer all the same.
-            ComPort::Signature(_)
-            | ComPort::Baud(_)
+            ComPort::Baud(_)
             | ComPort::DataSize(None)
             | ComPort::Parity(None)
             | ComPort::StopSize(None)
@@ -151,6 +162,16 @@ impl Port {
             | ComPort::Purge(_) => {}
         }
         self.answered = true;
+    }
+
+    /// What the server says it is, if it does, harmless to print.
+    pub(super) fn signature(&self) -> Option<String> {
+        self.signature.as_ref().map(|text| text.escape_ascii().to_string())
+    }
+
+    /// Our own signature, once, if the server has asked for it.
+    pub(super) fn take_introduction(&mut self) -> Option<ComPort> {
+        std::mem::take(&mut self.asked_who).then(|| ComPort::Signature(OUR_SIGNATURE.to_vec()))
     }
 
     fn framed(&mut self) {
@@ -319,3 +340,8 @@ fn stop_size(stop_bits: StopBits) -> StopSize {
         StopBits::Two => StopSize::Two,
     }
 }
+
+/// What we say we are.
+const OUR_SIGNATURE: &[u8] = concat!("mailcall ", env!("CARGO_PKG_VERSION")).as_bytes();
+/// Bytes of a server's signature that are shown.
+const SIGNATURE_SHOWN_MAX: usize = 80;

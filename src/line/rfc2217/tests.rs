@@ -105,6 +105,10 @@ impl Server {
     fn answer_to(&mut self, request: ComPort) -> Option<ComPort> {
         match (request, self.manner) {
             (_, Manner::Mute | Manner::Refusing) => None,
+            (ComPort::Signature(text), Manner::Obedient) if text.is_empty() => {
+                Some(ComPort::Signature(b"a rack\x1b[2J".to_vec()))
+            }
+            (ComPort::Signature(_), _) => None,
             (ComPort::Baud(0), _) => Some(ComPort::Baud(self.speed)),
             (ComPort::Baud(1_200), Manner::HalfDeaf) => None,
             (ComPort::Baud(1_200), Manner::Obedient) => Some(ComPort::Baud(self.speed)),
@@ -196,6 +200,21 @@ async fn a_port_is_set_up_read_back_and_left_with_dtr_low() {
     drop(line);
     assert!(!server.serve().await);
     assert_eq!(server.requests(), [ComPort::Control(Control::Dtr(false)), ComPort::Purge(Purge::ToSend)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_ends_say_what_they_are_and_we_only_once() {
+    let (mut line, mut server) = opened(Manner::Obedient).await;
+    assert_eq!(line.peer().as_deref(), Some("a rack\\x1b[2J"), "harmless to print");
+    server.heard.clear();
+    for _ in 0..100 {
+        server.tell(&ComPort::Signature(Vec::new())).await;
+    }
+    hear(&mut line).await;
+    server.serve().await;
+    let told = concat!("mailcall ", env!("CARGO_PKG_VERSION")).as_bytes().to_vec();
+    assert_eq!(server.requests(), [ComPort::Signature(told)]);
+    assert_eq!(opened(Manner::HalfDeaf).await.0.peer(), None);
 }
 
 #[tokio::test(start_paused = true)]
