@@ -816,7 +816,7 @@ fn keys_that_mean_nothing_for_a_path_are_refused_with_the_reason() {
     assert!(ran.err.contains("over a line only an mbox is carried"), "{}", ran.err);
     let both = "[line.a]\nkind = \"file\"\n[line.b]\nkind = \"exec\"\ncommand = [\"sh\"]\n[account.home]\nline = [\"a\", \"b\"]\n";
     home.configure(both);
-    assert!(home.fetch().err.contains("name it alone"));
+    assert!(home.fetch().err.contains("stands alone"));
 }
 
 #[test]
