@@ -127,13 +127,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Rfc2217Line<S> {
         self.patience.as_mut().reset(Instant::now() + wait);
     }
 
+    /// Silence is proof only where an answer is due: a server that never told its port's rate, or has ended
+    /// COM-PORT-OPTION, is left to TCP (keep-alive).
     fn is_silent(&mut self) {
-        if self.asked {
+        if !self.agreed || !self.port.tells_rate() {
+            self.be_patient(SILENT_ASK);
+        } else if self.asked {
             self.end("the server does not answer any more");
         } else {
             self.asked = true;
             self.be_patient(SILENT_MAX);
-            self.request(&ComPort::Baud(0)); // which all servers answer, as opposed to AYT or NOP
+            self.request(&ComPort::Baud(0)); // which most servers answer, as opposed to AYT or NOP
         }
     }
 

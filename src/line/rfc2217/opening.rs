@@ -132,9 +132,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Rfc2217Line<S> {
         Ok(())
     }
 
-    /// Takes what comes until `done` holds, or it is `until`.
+    /// Takes what comes until `done` holds, or it is `until`. The clock is looked at too, because a timer
+    /// has no turn beside a server that never stops sending.
+    #[allow(clippy::disallowed_methods)] // a line is where the world begins: a server answers in real time
     async fn until(&mut self, until: Instant, done: impl Fn(&Self) -> bool) -> Result<(), OpenError> {
-        while !done(self) && !self.ended {
+        while !done(self) && !self.ended && Instant::now() < until {
             let heard = poll_fn(|cx| self.poll_hear(cx));
             match timeout_at(until, heard).await {
                 // What a modem has said before it was asked is of no use beyond the end of it.
