@@ -267,10 +267,9 @@ impl Client {
         self.speaks
     }
 
-    /// A host without TELNET gets and sends bytes as they are.
+    /// Not of a host without TELNET either: what it sends is read as TELNET, for it may begin at any time.
     pub(super) fn eight_bit(&self) -> bool {
-        let both = [Side::Us, Side::Him].into_iter().all(|side| self.options.is_on(side, BINARY));
-        both || (!self.speaks && self.asked.is_none())
+        [Side::Us, Side::Him].into_iter().all(|side| self.options.is_on(side, BINARY))
     }
 }
 
