@@ -267,6 +267,23 @@ async fn a_host_that_says_anything_is_alive() {
     assert_eq!(line.why_ended(), None);
 }
 
+/// A person pastes into a program that does not read, and waits for an hour.
+#[tokio::test(start_paused = true)]
+async fn a_host_whose_terminal_is_full_is_not_dead() {
+    let (mut line, mut host) = agreed().await;
+    line.write_all(&[b'x'; 5_000]).await.unwrap();
+    assert!(timeout(Duration::from_secs(3600), line.read(&mut [0; 10])).await.is_err());
+    assert_eq!(got(&mut host).await, [&[b'x'; 5_000][..], b"\xff\xfd\x06"].concat());
+    // Read at last, and then it really dies. The mark that was asked for before is still owed.
+    host.write_all(b".").await.unwrap();
+    assert_eq!(hears(&mut line).await, b".");
+    line.write_all(b"exit\r").await.unwrap();
+    let began = tokio::time::Instant::now();
+    assert_eq!(line.read(&mut [0; 10]).await.unwrap(), 0);
+    assert!(began.elapsed() <= DEAD_AFTER, "{:?}", began.elapsed());
+    assert!(line.why_ended().unwrap().contains("dead: 40 s"), "{:?}", line.why_ended());
+}
+
 #[tokio::test(start_paused = true)]
 async fn from_a_host_that_never_answered_a_mark_silence_means_nothing() {
     let (mut line, mut host) = line(23);
