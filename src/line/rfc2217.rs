@@ -48,6 +48,8 @@ pub struct Rfc2217Line<S: AsyncRead + AsyncWrite + Unpin> {
     /// Whoever was told to wait with data.
     waiting_to_write: Option<Waker>,
     warnings: Vec<String>,
+    /// The server has said anything at all.
+    heard: bool,
     /// The server has negotiated something: it speaks TELNET.
     negotiated: bool,
     /// COM-PORT-OPTION is in effect.
@@ -78,6 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Rfc2217Line<S> {
             outgoing: Outgoing::default(),
             waiting_to_write: None,
             warnings: Vec::new(),
+            heard: false,
             negotiated: false,
             agreed: false,
             refused: false,
@@ -104,6 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Rfc2217Line<S> {
                 let count = read.filled().len();
                 self.be_patient(SILENT_ASK);
                 self.asked = false;
+                self.heard = true;
                 self.take(&buffer[..count]);
                 self.send(cx);
             }

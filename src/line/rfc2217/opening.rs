@@ -15,6 +15,12 @@ use crate::line::nvt::{Side, option};
 /// Why a port could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// Whoever took the connection has said nothing at all.
+    #[error("{name} takes the connection and says nothing: has its port another user, or does it hang?")]
+    Silent {
+        /// The server.
+        name: String,
+    },
     /// Whoever answers there does not negotiate.
     #[error("{name} does not speak TELNET: use kind = \"tcp\", or the server's port for RFC 2217")]
     NotTelnet {
@@ -91,9 +97,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Rfc2217Line<S> {
         line.until(until, agreed).await?;
         if !line.agreed {
             let name = line.name.clone();
-            return Err(match line.negotiated {
-                true => OpenError::NoComPort { name },
-                false => OpenError::NotTelnet { name },
+            return Err(match (line.negotiated, line.heard) {
+                (true, _) => OpenError::NoComPort { name },
+                (false, true) => OpenError::NotTelnet { name },
+                (false, false) => OpenError::Silent { name },
             });
         }
         for request in line.port.requests() {

@@ -229,6 +229,10 @@ async fn a_server_that_does_not_know_the_option_is_told_apart_from_one_that_is_n
     login.write_all(b"Debian GNU/Linux\r\nhost login: ").await.unwrap();
     let error = Rfc2217Line::open(stream, "host:23".to_owned(), SETTINGS).await.map(|_| ()).unwrap_err();
     assert!(matches!(error, OpenError::NotTelnet { .. }), "{error}");
+    // Of one that says nothing, nobody knows what it speaks.
+    let (stream, _silent) = duplex(1024);
+    let error = Rfc2217Line::open(stream, "host:23".to_owned(), SETTINGS).await.map(|_| ()).unwrap_err();
+    assert!(matches!(error, OpenError::Silent { .. }), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
