@@ -26,6 +26,8 @@ pub(super) struct Port {
     /// Anything at all was said about the port.
     answered: bool,
     speed: Option<u32>,
+    /// It has told its rate once, so that it can be asked for it.
+    rate_told: bool,
     data_bits: Option<DataBits>,
     parity: Option<Parity>,
     stop_size: Option<StopSize>,
@@ -75,6 +77,7 @@ impl Port {
             wanted,
             answered: false,
             speed: None,
+            rate_told: false,
             data_bits: None,
             parity: None,
             stop_size: None,
@@ -126,6 +129,7 @@ impl Port {
         match said {
             ComPort::Baud(speed) if *speed > 0 => {
                 self.speed = Some(*speed);
+                self.rate_told = true;
                 if self.reading_back == ReadingBack::Framed {
                     self.reading_back = ReadingBack::Asked;
                 }
@@ -220,6 +224,11 @@ impl Port {
     /// The server has answered something; what it tells of the modem unasked does not count.
     pub(super) fn has_answered(&self) -> bool {
         self.answered
+    }
+
+    /// Whether the server answers where it is asked for the rate.
+    pub(super) fn tells_rate(&self) -> bool {
+        self.rate_told
     }
 
     /// Whether the port is as it was wanted, as far as its server says; else what it is.
