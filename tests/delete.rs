@@ -599,3 +599,30 @@ fn a_damaged_journal_is_told_with_what_to_do() {
     ran.ended(65, "bad-data");
     assert!(ran.err.contains("is damaged") && ran.err.contains("Move it away"), "{}", ran.err);
 }
+
+#[test]
+fn a_maildir_that_may_only_be_read_is_still_fetched_from_after_a_removal_was_refused() {
+    if !nix::unistd::geteuid().is_root() {
+        return missing("only root can run the program as another user");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let maildir = dir.path().join("Maildir");
+    for folder in ["cur", "new", "tmp"] {
+        std::fs::create_dir_all(maildir.join(folder)).unwrap();
+    }
+    for number in 1..=2 {
+        let name = format!("new/170000000{number}.M1P1.host");
+        std::fs::write(maildir.join(name), format!("Subject: {number}\n\n")).unwrap();
+    }
+    let home = at(&maildir, "");
+    assert_eq!(as_user(&home, &["fetch", "--json"]).ended(0, "done").number("messages_new"), 2);
+    as_user(&home, &["delete", "--json", "home", "1"]).ended(77, "no-permission");
+    std::fs::write(maildir.join("new/1700000009.M1P1.host"), "Subject: 3\n\n").unwrap();
+    assert_eq!(as_user(&home, &["fetch", "--json"]).ended(0, "done").number("messages_new"), 1);
+    std::os::unix::fs::chown(maildir.join("new"), Some(65534), Some(65534)).unwrap();
+    let ran = as_user(&home, &["delete", "--json", "home", "1"]);
+    assert_eq!(ran.ended(0, "done").number("messages_deleted"), 1);
+    assert_eq!(std::fs::read_dir(maildir.join("new")).unwrap().count(), 2);
+    assert_eq!(home.mail().len(), 3);
+}

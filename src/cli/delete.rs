@@ -98,14 +98,12 @@ fn ready(global: &Global, args: &Args, account: &mut String) -> Result<(Config, 
         )));
     }
     let is_meant = |number| args.all_here || ranges.iter().any(|range| range.contains(&number));
-    let chosen = archive.iter().flat_map(|archive| {
-        let meant = archive.messages().filter(|message| is_meant(message.number));
-        meant.map(|message| Chosen {
-            number: message.number,
-            len: message.len,
-            head: archive.head(message.number, HEAD_MAX).unwrap_or_default(),
-        })
-    });
+    let Some(archive) = archive else { return Ok((config, Vec::new())) };
+    let meant: Vec<_> = archive.messages().filter(|message| is_meant(message.number)).collect();
+    let numbers: Vec<usize> = meant.iter().map(|message| message.number).collect();
+    let heads = archive.heads(&numbers, HEAD_MAX);
+    let chosen = meant.iter().zip(heads);
+    let chosen = chosen.map(|(message, head)| Chosen { number: message.number, len: message.len, head });
     let chosen = chosen.collect();
     Ok((config, chosen))
 }

@@ -136,10 +136,14 @@ pub(super) fn recover<T>(
                 if folder == configured && !folder.parent().is_some_and(Path::is_dir) {
                     return Err(PathError::NoMailbox { path: folder }); // not mounted, perhaps
                 }
-                journal.stage = Stage::GivenUp;
-                files.write(&journal).map_err(|cause| files.failed("write", cause))?;
+                give_up_files(&mut journal, &files)?;
             }
-            What::Files { .. } => unlink_all(&mut journal, &files, teller)?,
+            // What may not be unlinked keeps nobody from the mail: by what the Maildir shows it is judged
+            // how far that came.
+            What::Files { .. } => match unlink_all(&mut journal, &files, teller) {
+                Ok(()) => {}
+                Err(_) => give_up_files(&mut journal, &files)?,
+            },
             What::Mbox { mailbox, .. } => {
                 let lock = match lock(&mailbox, teller) {
                     Err(error) if is_gone(&error, mailbox == configured) => {
@@ -230,6 +234,11 @@ fn rewriting<T, W>(
 fn has_new_mail(spool: &File) -> bool {
     let times = spool.metadata().and_then(|found| Ok((found.accessed()?, found.modified()?)));
     times.is_ok_and(|(read, written)| read < written)
+}
+
+fn give_up_files(journal: &mut Journal, files: &Files<'_>) -> Result<(), PathError> {
+    journal.stage = Stage::GivenUp;
+    Ok(files.write(journal).map_err(|cause| files.failed("write", cause))?)
 }
 
 /// Unlinks the files that a journal names, and notes that there.
