@@ -7,7 +7,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) struct Signals {
     int: Signal,
     term: Signal,
-    /// `None` under nohup, which is there so that SIGHUP does nothing.
+    /// `None` under nohup, which is there so that SIGHUP does nothing, and once it has come: the kernel,
+    /// the shell and the session each send one when a terminal goes, and only a person asks twice.
     hup: Option<Signal>,
 }
 
@@ -32,7 +33,10 @@ impl Signals {
         tokio::select! {
             _ = self.int.recv() => "Ctrl-C (SIGINT)",
             _ = self.term.recv() => "SIGTERM",
-            _ = hup => "SIGHUP",
+            _ = hup => {
+                self.hup = None; // its handler stays, so the next ones do nothing
+                "SIGHUP"
+            }
         }
     }
 }

@@ -4,11 +4,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
 
 use nix::libc;
+use nix::sys::signal::Signal::SIGSTOP;
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use tokio::io::AsyncWriteExt;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::fetch::{ask_password, runtime};
@@ -124,33 +126,70 @@ async fn call(global: &Global, name: &str, plan: CallPlan, login: bool) -> Resul
 
 /// Hands the line to whoever sits at our terminal, which is as before when this is over.
 async fn sit_down(ready: Ready<'_>, name: &str, quiet: bool) -> io::Result<Left> {
+    let mut signals = TerminalSignals::install()?; // before there is anything to give back
     let own = OwnTerminal::take()?;
     let mut keyboard = own.open()?;
     let mut screen = own.open()?;
+    let greeting = greeting(&ready, name, quiet);
+    let (tell, mut window) = watch::channel(window_size());
+    let person = Person { keyboard: &mut keyboard, screen: &mut screen, window: &mut window, greeting };
+    let left = tokio::select! {
+        left = ready.hand_over(person) => left?,
+        never = signals.heed(&own, &tell) => never,
+    };
+    // A screen that stands still must not keep the modem off-hook.
+    let _ = tokio::time::timeout(SCREEN_WAIT, screen.write_all(b"\r\n")).await;
+    Ok(left)
+}
+
+/// What a person sees first: how to leave, and what the host has said so far.
+fn greeting(ready: &Ready<'_>, name: &str, quiet: bool) -> Vec<u8> {
+    let mut greeting = String::new();
     if !quiet {
-        screen.write_all(format!("[{name}: connected. Ctrl-] q hangs up]\r\n").as_bytes()).await?;
+        greeting += &format!("[{name}: connected. Ctrl-] q hangs up]\r\n");
     }
     for line in &ready.said {
-        screen.write_all(format!("{line}\r\n").as_bytes()).await?;
+        greeting += &format!("{line}\r\n");
     }
     if !ready.prompt.is_empty() {
-        screen.write_all(format!("{} ", ready.prompt).as_bytes()).await?; // its blank was cut off
+        greeting += &format!("{} ", ready.prompt); // its blank was cut off
     }
-    let (tell, mut window) = watch::channel(window_size());
-    let resized = async {
-        if let Ok(mut changes) = signal(SignalKind::window_change()) {
-            while changes.recv().await.is_some() {
-                let _ = tell.send(window_size()); // nobody listens any more: over
+    greeting.into_bytes()
+}
+
+/// What our terminal, and the shell that lent it to us, tell us by signals.
+struct TerminalSignals {
+    resized: Signal,
+    stopped: Signal,
+    continued: Signal,
+}
+
+impl TerminalSignals {
+    /// From now on a stop does not come unawares.
+    fn install() -> io::Result<Self> {
+        Ok(Self {
+            resized: signal(SignalKind::window_change())?,
+            stopped: signal(SignalKind::from_raw(libc::SIGTSTP))?,
+            continued: signal(SignalKind::from_raw(libc::SIGCONT))?,
+        })
+    }
+
+    /// Tells of each new size, and gives the terminal back while we are stopped.
+    async fn heed(&mut self, own: &OwnTerminal, tell: &watch::Sender<(u16, u16)>) -> ! {
+        loop {
+            tokio::select! {
+                _ = self.resized.recv() => {}
+                _ = self.stopped.recv() => {
+                    own.give_back();
+                    let _ = nix::sys::signal::raise(SIGSTOP); // which nobody can refuse
+                    own.make_raw();
+                }
+                // SIGSTOP came without a word, and our shell has its own settings there now.
+                _ = self.continued.recv() => own.make_raw(),
             }
+            let _ = tell.send(window_size()); // nobody listens any more: over
         }
-        std::future::pending().await
-    };
-    let left = tokio::select! {
-        left = ready.hand_over(Person { keyboard: &mut keyboard, screen: &mut screen, window: &mut window }) => left?,
-        never = resized => never,
-    };
-    screen.write_all(b"\r\n").await?;
-    Ok(left)
+    }
 }
 
 /// Our own terminal, raw until this is dropped.
@@ -158,6 +197,7 @@ struct OwnTerminal {
     tty: File,
     path: std::path::PathBuf,
     found: Termios,
+    raw: Termios,
 }
 
 impl OwnTerminal {
@@ -168,7 +208,17 @@ impl OwnTerminal {
         let mut raw = found.clone();
         cfmakeraw(&mut raw);
         tcsetattr(&tty, SetArg::TCSANOW, &raw)?;
-        Ok(Self { tty, path, found })
+        Ok(Self { tty, path, found, raw })
+    }
+
+    /// A terminal that is gone has no settings any more.
+    fn make_raw(&self) {
+        let _ = tcsetattr(&self.tty, SetArg::TCSANOW, &self.raw);
+    }
+
+    /// As it was found. Without waiting for its output, which may stand still for ever (Ctrl-S).
+    fn give_back(&self) {
+        let _ = tcsetattr(&self.tty, SetArg::TCSANOW, &self.found);
     }
 
     /// Another descriptor of it, which may be non-blocking without that being so for our shell.
@@ -183,7 +233,7 @@ fn open_tty(path: &std::path::Path) -> io::Result<File> {
 
 impl Drop for OwnTerminal {
     fn drop(&mut self) {
-        let _ = tcsetattr(&self.tty, SetArg::TCSADRAIN, &self.found); // a terminal that is gone needs none
+        self.give_back();
     }
 }
 
@@ -191,3 +241,6 @@ impl Drop for OwnTerminal {
 fn window_size() -> (u16, u16) {
     terminal_size::terminal_size().map_or((24, 80), |(columns, rows)| (rows.0, columns.0))
 }
+
+/// How long the screen may take to show our last line end.
+const SCREEN_WAIT: Duration = Duration::from_millis(500);

@@ -177,7 +177,7 @@ pub async fn dial_and_hang_up(
     if !never_dialled(&went, &report) {
         watch(Progress::Stage(Stage::HangingUp, String::new()));
         let up = report.connect.is_some();
-        report.off_hook = end_call(&mut interrupted, &mut link, &profile, up, &went).await.err();
+        report.off_hook = end_call(&mut interrupted, &mut link, &profile, up, &mut went).await.err();
         told_afterwards(&mut interrupted, &mut link, &profile, &mut went, &mut report).await;
     }
     (report.bytes_down, report.bytes_up) = (link.bytes_down, link.bytes_up);

@@ -305,7 +305,7 @@ async fn on_line<T>(
         let carrier_until = link.ended_at();
         let profile = at_the_end(plan, profile);
         let up = carrier_since.is_some();
-        report.off_hook = end_call(interrupted, &mut link, &profile, up, &went).await.err();
+        report.off_hook = end_call(interrupted, &mut link, &profile, up, &mut went).await.err();
         report.call_time += between(carrier_since, carrier_until.unwrap_or_else(now));
         told_afterwards(interrupted, &mut link, &profile, &mut went, &mut report).await;
     } else {

@@ -2,6 +2,7 @@
 //! modem back on-hook.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 
 use super::call::CallReport;
 use super::link::{LineEnd, Link};
@@ -225,20 +226,35 @@ pub(super) fn never_dialled<T>(went: &Result<T, Failure>, report: &CallReport) -
         }
 }
 
-/// Ends what was begun with the modem, unless the user does not want to wait for that either. `up`: there
-/// was a carrier.
+/// Ends what was begun with the modem, unless the user does not want to wait for that either, and has
+/// asked twice. `up`: there was a carrier.
+///
+/// A terminal that goes away fails the call by what cannot be written to it, and sends SIGHUP a moment
+/// later: the first signal that comes in here must not leave the modem off-hook. It is not forgotten: a
+/// call that has failed was then ended by it, so that none is made after it.
 pub(super) async fn end_call<T>(
     interrupted: &mut impl AsyncFnMut() -> &'static str,
     link: &mut Link,
     profile: &Profile,
     up: bool,
-    went: &Result<T, Failure>,
+    went: &mut Result<T, Failure>,
 ) -> Result<(), String> {
     // A dial that was broken off half-way may have connected all the same.
     let in_call = link.end().is_none() && (up || ended_as(went, Ending::Interrupted));
-    tokio::select! {
-        hung_up = hang_up(link, profile, in_call) => hung_up,
-        signal = interrupted() => Err(format!("{signal} came while hanging up")),
+    let mut asked = ended_as(went, Ending::Interrupted);
+    let mut hanging_up = pin!(hang_up(link, profile, in_call));
+    loop {
+        let signal = tokio::select! {
+            hung_up = &mut hanging_up => return hung_up,
+            signal = interrupted() => signal,
+        };
+        if asked {
+            return Err(format!("{signal} came while hanging up"));
+        }
+        asked = true;
+        if let Err(failure) = went {
+            *failure = Failure::new(Ending::Interrupted, failure.stage, format!("ended by {signal}"));
+        }
     }
 }
 

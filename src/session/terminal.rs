@@ -22,6 +22,8 @@ pub struct Person<'a> {
     pub screen: &'a mut (dyn AsyncWrite + Unpin),
     /// Rows and columns, now and each time they change.
     pub window: &'a mut tokio::sync::watch::Receiver<(u16, u16)>,
+    /// What is shown first.
+    pub greeting: Vec<u8>,
 }
 
 /// How a session in a person's hands ended.
@@ -29,7 +31,7 @@ pub struct Person<'a> {
 pub enum Left {
     /// The person asked for it.
     ByKey,
-    /// Nothing more can be typed: the keyboard is gone.
+    /// Nothing more can be typed or shown: the terminal is gone.
     KeyboardGone,
     /// The line is gone, and why.
     LineEnded(String),
@@ -86,27 +88,38 @@ impl Ready<'_> {
     }
 }
 
-/// Carries both ways until one side ends it.
+/// Carries both ways until one side ends it. Nothing here waits for one thing alone: a screen that stands
+/// still (Ctrl-S, a network that hangs) or a host that takes nothing must not keep the escape key from us.
 async fn hand_over(link: &mut Link, person: Person<'_>) -> std::io::Result<Left> {
-    let Person { keyboard, screen, window } = person;
+    let Person { keyboard, screen, window, greeting } = person;
     let mut keys = Keys::default();
     let mut typed = [0; KEYS_READ];
+    let mut shown = greeting;
     let (rows, cols) = *window.borrow_and_update();
     link.set_window(rows, cols);
     loop {
-        let arrived = link.take_arrived();
-        if !arrived.is_empty() {
-            screen.write_all(&arrived).await?;
-            screen.flush().await?;
-        } else if let Some(end) = link.end() {
+        if shown.is_empty() {
+            shown = link.take_arrived();
+        }
+        if let (Some(end), true) = (link.end(), shown.is_empty()) {
             return Ok(Left::LineEnded(match end {
                 LineEnd::CarrierLost => "the other end has hung up".to_owned(),
                 LineEnd::PortGone(why) => why.clone(),
             }));
         }
-        // A paste is read no faster than the line takes it, so that the escape key is not stuck behind it.
         let may_type = link.queued() < QUEUED_MAX;
+        let is_up = link.end().is_none();
         tokio::select! {
+            wrote = screen.write(&shown), if !shown.is_empty() => {
+                match wrote {
+                    Ok(count) => drop(shown.drain(..count)),
+                    // Keyboard and screen are one terminal.
+                    Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                        return Ok(Left::KeyboardGone);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
             read = keyboard.read(&mut typed), if may_type => {
                 let count = read?;
                 if count == 0 {
@@ -118,7 +131,7 @@ async fn hand_over(link: &mut Link, person: Person<'_>) -> std::io::Result<Left>
                         Pressed::Byte(byte) => link.type_out(&[byte]),
                         Pressed::Break => link.control(Control::Break(BREAK)),
                         Pressed::HangUp => return Ok(Left::ByKey),
-                        Pressed::Help => screen.write_all(HELP.as_bytes()).await?,
+                        Pressed::Help => shown.extend_from_slice(HELP.as_bytes()),
                     }
                 }
             }
@@ -128,7 +141,8 @@ async fn hand_over(link: &mut Link, person: Person<'_>) -> std::io::Result<Left>
                     link.set_window(rows, cols);
                 }
             }
-            () = link.stir() => {}
+            // What no screen takes stays on the line; see `Link`.
+            () = link.stir(), if is_up => {}
         }
     }
 }
@@ -178,8 +192,9 @@ const HELP: &str = "\r\n[behind Ctrl-]: q hangs up and leaves, b sends BREAK, Ct
 const BREAK: Duration = Duration::from_millis(300);
 /// Keys read at once.
 const KEYS_READ: usize = 256;
-/// Keys that may wait for the line.
-const QUEUED_MAX: usize = 256;
+/// Keys that may wait for the line: more than anybody pastes. They are read ahead of what the line takes,
+/// because the escape key may stand behind them.
+const QUEUED_MAX: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
