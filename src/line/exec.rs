@@ -19,8 +19,8 @@ use nix::unistd::{AccessFlags, faccessat};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::task::JoinHandle;
 
+use super::Line;
 use super::pty::{PtyMaster, PtyPair};
-use super::{Leads, Line};
 
 mod ending;
 mod last_words;
@@ -242,36 +242,8 @@ impl ExecLine {
 }
 
 impl Line for ExecLine {
-    fn leads_known(&self) -> bool {
-        false
-    }
-
-    fn set_dtr(&mut self, _on: bool) -> io::Result<bool> {
-        Ok(false)
-    }
-
-    fn leads(&mut self) -> io::Result<Option<Leads>> {
-        Ok(None)
-    }
-
-    fn set_break(&mut self, _on: bool) -> io::Result<bool> {
-        Ok(false)
-    }
-
     fn discard_output(&mut self) -> io::Result<()> {
         self.master.as_ref().map_or(Ok(()), PtyMaster::discard_output)
-    }
-
-    fn unsent(&mut self) -> io::Result<Option<usize>> {
-        Ok(None)
-    }
-
-    fn speed(&self) -> Option<u32> {
-        None
-    }
-
-    fn set_speed(&mut self, _bits: u32) -> io::Result<bool> {
-        Ok(false)
     }
 
     /// The kernel tells the command by SIGWINCH, and `ssh` its host.

@@ -33,15 +33,23 @@ pub use seven_bit::SevenBit;
 ///
 /// Reading gives end of file once the line is gone, and goes on giving it. `flush` never waits for
 /// the wire (a UART drains at line speed and would hold up the executor): ask [`Line::unsent`].
+///
+/// A line has no leads, no rate and no BREAK unless it says so.
 pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {
     /// Whether the modem leads mean anything here: false on a PTY, whose ioctls answer ENOTTY.
-    fn leads_known(&self) -> bool;
+    fn leads_known(&self) -> bool {
+        false
+    }
 
     /// Raises or drops Data Terminal Ready (V.24 circuit 108/2); `Ok(false)` = there is no such lead.
-    fn set_dtr(&mut self, on: bool) -> io::Result<bool>;
+    fn set_dtr(&mut self, _on: bool) -> io::Result<bool> {
+        Ok(false)
+    }
 
     /// All leads now; `None` = unknown.
-    fn leads(&mut self) -> io::Result<Option<Leads>>;
+    fn leads(&mut self) -> io::Result<Option<Leads>> {
+        Ok(None)
+    }
 
     /// Data Carrier Detect (V.24 circuit 109) now; `None` = unknown.
     ///
@@ -54,21 +62,29 @@ pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {
     /// Starts or ends a BREAK; `Ok(false)` = this line has none, or none while the modem holds CTS low.
     /// What was written and has not yet left is thrown away. The caller does the waiting (see
     /// [`send_break`]), because `tcsendbreak` would hold up the executor.
-    fn set_break(&mut self, on: bool) -> io::Result<bool>;
+    fn set_break(&mut self, _on: bool) -> io::Result<bool> {
+        Ok(false)
+    }
 
     /// Throws away what was written and has not yet left.
     fn discard_output(&mut self) -> io::Result<()>;
 
     /// How many written bytes the system still holds; `None` = unknown.
-    fn unsent(&mut self) -> io::Result<Option<usize>>;
+    fn unsent(&mut self) -> io::Result<Option<usize>> {
+        Ok(None)
+    }
 
     /// The port's bit rate, which the session paces by; `None` = no limit worth pacing.
-    fn speed(&self) -> Option<u32>;
+    fn speed(&self) -> Option<u32> {
+        None
+    }
 
     /// Changes the port's bit rate at once, also for bytes that are still queued; `Ok(false)` = this
     /// line has none. A rate that the port does not take is an error of the kind `InvalidInput`, and
     /// the port keeps the one it had.
-    fn set_speed(&mut self, bits: u32) -> io::Result<bool>;
+    fn set_speed(&mut self, _bits: u32) -> io::Result<bool> {
+        Ok(false)
+    }
 
     /// Bits that a byte takes on the wire, from start bit to stop bit.
     fn bits_per_byte(&self) -> u32 {

@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{Address, Leads, Line};
+use super::{Address, Line};
 
 /// Connects within `wait`, looking the name up included. Needs a running tokio reactor; dropping the
 /// future gives up at once.
@@ -269,22 +269,6 @@ pub fn says_in_use(why: &str) -> bool {
 }
 
 impl Line for TcpLine {
-    fn leads_known(&self) -> bool {
-        false
-    }
-
-    fn set_dtr(&mut self, _on: bool) -> io::Result<bool> {
-        Ok(false)
-    }
-
-    fn leads(&mut self) -> io::Result<Option<Leads>> {
-        Ok(None)
-    }
-
-    fn set_break(&mut self, _on: bool) -> io::Result<bool> {
-        Ok(false)
-    }
-
     /// TCP takes nothing back: at most [`NOT_SENT_MAX`] and what is on its way still arrive.
     fn discard_output(&mut self) -> io::Result<()> {
         Ok(())
@@ -292,14 +276,6 @@ impl Line for TcpLine {
 
     fn unsent(&mut self) -> io::Result<Option<usize>> {
         unacknowledged(&self.stream).map(Some)
-    }
-
-    fn speed(&self) -> Option<u32> {
-        None
-    }
-
-    fn set_speed(&mut self, _bits: u32) -> io::Result<bool> {
-        Ok(false)
     }
 
     fn name(&self) -> String {

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::nvt::Command;
-use super::{Leads, Line, tcp};
+use super::{Line, tcp};
 
 mod answers;
 mod client;
@@ -147,18 +147,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TelnetLine<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Line for TelnetLine<S> {
-    fn leads_known(&self) -> bool {
-        false
-    }
-
-    fn set_dtr(&mut self, _on: bool) -> io::Result<bool> {
-        Ok(false)
-    }
-
-    fn leads(&mut self) -> io::Result<Option<Leads>> {
-        Ok(None)
-    }
-
     /// A BREAK has no length here (RFC 854, page 10), so it is sent when it begins; with the next
     /// reading or writing.
     fn set_break(&mut self, on: bool) -> io::Result<bool> {
@@ -178,14 +166,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Line for TelnetLine<S> {
     fn unsent(&mut self) -> io::Result<Option<usize>> {
         let here = self.client.to_send().len();
         Ok((self.held_by_system)(&self.stream)?.map(|there| there + here))
-    }
-
-    fn speed(&self) -> Option<u32> {
-        None
-    }
-
-    fn set_speed(&mut self, _bits: u32) -> io::Result<bool> {
-        Ok(false)
     }
 
     fn eight_bit(&self) -> bool {
