@@ -894,3 +894,13 @@ fn two_messages_of_a_maildir_that_share_a_name_both_come_and_neither_is_deleted_
     assert_eq!(home.run(&["delete", "home", "3"]).code, 0);
     assert!(!maildir.join("cur/2.M1.h:2,").exists() && maildir.join("new/1.M1.h").exists());
 }
+
+#[test]
+fn a_large_file_that_is_no_mbox_is_not_brought_before_that_is_seen() {
+    let (_dir, path) = spool(&[b"no mail\n".as_slice(), &vec![0; 4 << 20]].concat());
+    at_rest(&path);
+    let ran = at(&path, "").fetch();
+    ran.ended(65, "bad-data");
+    assert_eq!(ran.number("bytes_down"), 0);
+    assert!(ran.err.contains("is no mbox"), "{}", ran.err);
+}

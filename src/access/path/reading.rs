@@ -68,6 +68,11 @@ pub(super) fn carry<T>(path: &Path, from: u64, size: u64, teller: &Teller<T>) ->
         };
         let to = size.min(reading.size);
         reading.each_piece(at, to, teller, &mut |offset, piece| {
+            if offset == 0 {
+                // Whatever large file somebody has named by mistake is not brought first.
+                let begins = Splitter::new(0).push(piece);
+                begins.map_err(|cause| PathError::NotAnMbox { path: path.to_owned(), cause })?;
+            }
             teller.bytes(offset, piece.to_vec())?;
             at = offset + piece.len() as u64;
             Ok(())
