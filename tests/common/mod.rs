@@ -3,6 +3,9 @@
 
 #![allow(dead_code)] // each test binary uses its part
 
+pub mod at_terminal;
+pub mod servers;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -174,7 +177,7 @@ impl Home {
 /// A user of this system, removed when dropped.
 pub struct User {
     pub name: String,
-    mailbox: PathBuf,
+    pub mailbox: PathBuf,
 }
 
 impl User {

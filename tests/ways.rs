@@ -1,0 +1,310 @@
+//! Every way to a mailbox by everything that is done with one: the table of docs/ways.md.
+//!
+//! A row of the table is a module here, named as the table names it, and a `yes` in it a test of that
+//! module, named for the column. A way starts real servers; what is done is the same for all of them.
+#![allow(clippy::disallowed_methods)] // real servers run by the real clock
+
+mod common;
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::at_terminal::AtTerminal;
+use common::servers::{Asks, Getty, Inetd, NO_KEYS, PySerial, Relay, Ser2net, Socat, Sshd, TRUSTING, Whose};
+use common::*;
+
+/// A way to a mailbox, ready to be used by the account `home`.
+struct Way {
+    home: Home,
+    /// Where the mail is, for a look at it from behind.
+    mailbox: PathBuf,
+    /// What runs meanwhile. It ends in this order.
+    _servers: Vec<Box<dyn Any>>,
+}
+
+/// What a test wants of a way.
+struct Cell {
+    mail: Vec<u8>,
+    /// The first call is cut off when so many bytes have come from the host.
+    cut_after: Option<u64>,
+}
+
+impl Cell {
+    fn of(mail: Vec<u8>) -> Self {
+        Self { mail, cut_after: None }
+    }
+}
+
+/// Makes a module for each row, with a test for each column.
+macro_rules! ways {
+    ($($row:ident: $($column:ident)*;)*) => {
+        $(mod $row {
+            $(#[test]
+            fn $column() {
+                super::$column(super::$row);
+            })*
+        })*
+
+        /// The tests above, by row.
+        const TESTS: &[(&str, &[&str])] = &[$((stringify!($row), &[$(stringify!($column)),*])),*];
+    };
+}
+
+ways! {
+    dial_up: fetch list resume terminal;
+    null_modem: fetch list resume terminal;
+    telnet_inetutils: fetch list resume terminal;
+    telnet_busybox: fetch list resume terminal;
+    rfc2217_ser2net: fetch list resume terminal;
+    rfc2217_pyserial: fetch list resume terminal;
+    tcp_modem: fetch list resume terminal;
+    tcp_login: fetch list resume terminal;
+    exec_shell: fetch list resume terminal;
+    exec_ssh: fetch list resume terminal;
+}
+
+/// How a way is started; `None`, said loudly, where this machine cannot.
+type Start = fn(&Cell) -> Option<Way>;
+
+// What is done.
+
+fn fetch(start: Start) {
+    let Some(way) = start(&Cell::of(sample())) else { return };
+    let first = way.home.fetch();
+    first.ended(0, "done");
+    assert_eq!(first.number("messages_new") as usize, messages(&sample()).len());
+    assert_eq!(way.home.mail(), messages(&sample()));
+    let second = way.home.fetch();
+    second.ended(0, "done");
+    assert_eq!(second.number("messages_new"), 0);
+    assert!(second.number("bytes_down") < 4_000, "{}", second.out);
+    assert_eq!(way.home.mail(), messages(&sample()));
+    assert_eq!(way.held(), sample(), "the mailbox is as it was");
+}
+
+fn list(start: Start) {
+    let Some(way) = start(&Cell::of(sample())) else { return };
+    let listed = way.home.run(&["list", "--json", "home"]);
+    assert_eq!(listed.code, 0, "{}", listed.err);
+    let rows: Vec<serde_json::Value> =
+        listed.out.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
+    assert_eq!(rows.len(), messages(&sample()).len());
+    assert!(rows.iter().all(|row| row["state"] == "new"), "{}", listed.out);
+    assert_eq!(way.home.mail(), Vec::<Vec<u8>>::new(), "nothing is delivered by looking");
+}
+
+fn resume(start: Start) {
+    let mail = sample().repeat(4);
+    let half = mail.len() as u64 / 2;
+    let Some(way) = start(&Cell { mail: mail.clone(), cut_after: Some(half) }) else { return };
+    let first = way.home.fetch();
+    first.ended(75, "carrier-lost");
+    assert!(way.home.mail().len() < messages(&mail).len());
+    let second = way.home.fetch();
+    second.ended(0, "done");
+    assert!(way.home.mail() == messages(&mail), "each message once");
+    // As text each three bytes are four.
+    let whole = if second.json("transfer") == "text" { mail.len() * 4 / 3 } else { mail.len() } as u64;
+    assert!(second.number("bytes_down") < whole - half / 2, "what was here came again: {}", second.out);
+}
+
+fn terminal(start: Start) {
+    let Some(way) = start(&Cell::of(sample())) else { return };
+    let mut person = AtTerminal::start(way.home.command(&["terminal", "home"]));
+    person.sees("Ctrl-] q hangs up");
+    person.types(b"echo $((6*7))-is-it\r");
+    person.sees("42-is-it");
+    person.types(b"\x1dq");
+    person.sees("you have hung up");
+    assert_eq!(person.ended(), 0);
+}
+
+// The ways.
+
+impl Way {
+    fn held(&self) -> Vec<u8> {
+        std::fs::read(&self.mailbox).unwrap()
+    }
+}
+
+/// A user of this system, whose mail is in the system's spool.
+fn user(cell: &Cell) -> Option<User> {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    let user = User::new(&format!("w{}", MADE.fetch_add(1, Ordering::Relaxed)), "/bin/bash", &cell.mail)?;
+    at_rest(&user.mailbox);
+    Some(user)
+}
+
+/// Whom the host asks for a name and a password, and finds the mailbox itself.
+fn logs_in(user: &User) -> String {
+    format!("user = {:?}\npassword = {{ env = \"TEST_PASSWORD\" }}\n", user.name)
+}
+
+/// The simulated modem. Its line is lost where the call is to be cut off.
+fn modem(cell: &Cell, args: &[&str]) -> Sim {
+    let bytes = cell.cut_after.map(|bytes| bytes.to_string());
+    let drop: Vec<_> = bytes.iter().flat_map(|bytes| ["--drop-after", bytes]).collect();
+    Sim::start(&[&["--ring", "0"], args, &drop].concat())
+}
+
+/// A simulated modem with the simulator's own host behind it, and the account there.
+fn dialled(cell: &Cell) -> (Sim, PathBuf, String, tempfile::TempDir) {
+    let (dir, path) = spool(cell);
+    let shown = path.display().to_string();
+    let sim = modem(cell, &["--user", "mary", "--password", PASSWORD, "--mailbox", &shown]);
+    let account = format!(
+        "phone = \"555 1212\"\nuser = \"mary\"\npassword = {{ env = \"TEST_PASSWORD\" }}\nmailbox = {shown:?}\n"
+    );
+    (sim, path, account, dir)
+}
+
+/// A folder with a mailbox in it.
+fn spool(cell: &Cell) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mary");
+    std::fs::write(&path, &cell.mail).unwrap();
+    at_rest(&path);
+    (dir, path)
+}
+
+/// As if nobody had touched it for an hour: what was just written is looked at twice.
+fn at_rest(path: &Path) {
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(3600)).unwrap();
+}
+
+fn dial_up(cell: &Cell) -> Option<Way> {
+    let user = user(cell)?;
+    let sim = modem(cell, &["--host", "/bin/login"]);
+    let home = user.home(&sim, "");
+    Some(Way { home, mailbox: user.mailbox.clone(), _servers: vec![Box::new(sim), Box::new(user)] })
+}
+
+fn null_modem(cell: &Cell) -> Option<Way> {
+    let user = user(cell)?;
+    let getty = Getty::start(cell.cut_after)?;
+    let device = getty.device.display().to_string();
+    let line = format!("kind = \"serial\"\ndevice = {device:?}\nspeed = 115200\nmodem = \"none\"\n");
+    let home = Home::with_line(&line, &logs_in(&user));
+    Some(Way { home, mailbox: user.mailbox.clone(), _servers: vec![Box::new(getty), Box::new(user)] })
+}
+
+fn telnet_inetutils(cell: &Cell) -> Option<Way> {
+    telnet(cell, Whose::Inetutils)
+}
+
+fn telnet_busybox(cell: &Cell) -> Option<Way> {
+    telnet(cell, Whose::Busybox)
+}
+
+fn telnet(cell: &Cell, whose: Whose) -> Option<Way> {
+    let user = user(cell)?;
+    let inetd = Inetd::start(whose, "/bin/login")?;
+    let relay = Relay::to(inetd.address.port(), cell.cut_after);
+    let line = format!("kind = \"telnet\"\naddress = \"127.0.0.1:{}\"\n", relay.port);
+    let home = Home::with_line(&line, &logs_in(&user));
+    Some(Way { home, mailbox: user.mailbox.clone(), _servers: vec![Box::new(inetd), Box::new(user)] })
+}
+
+fn rfc2217_ser2net(cell: &Cell) -> Option<Way> {
+    let (sim, mailbox, account, dir) = dialled(cell);
+    let server = Ser2net::start(Ser2net::RFC2217, &sim.device)?;
+    let line = format!("kind = \"rfc2217\"\naddress = \"{}\"\n", server.address());
+    let home = Home::with_line(&line, &account);
+    Some(Way { home, mailbox, _servers: vec![Box::new(server), Box::new(sim), Box::new(dir)] })
+}
+
+fn rfc2217_pyserial(cell: &Cell) -> Option<Way> {
+    let (sim, mailbox, account, dir) = dialled(cell);
+    let server = PySerial::start(&sim.device, &[])?;
+    let line = format!("kind = \"rfc2217\"\naddress = \"{}\"\n", server.address());
+    let home = Home::with_line(&line, &account);
+    Some(Way { home, mailbox, _servers: vec![Box::new(server), Box::new(sim), Box::new(dir)] })
+}
+
+fn tcp_modem(cell: &Cell) -> Option<Way> {
+    let (sim, mailbox, account, dir) = dialled(cell);
+    let server = Ser2net::start("", &sim.device)?;
+    let line = format!("kind = \"tcp\"\naddress = \"{}\"\nmodem = \"generic\"\n", server.address());
+    let home = Home::with_line(&line, &account);
+    Some(Way { home, mailbox, _servers: vec![Box::new(server), Box::new(sim), Box::new(dir)] })
+}
+
+fn tcp_login(cell: &Cell) -> Option<Way> {
+    let user = user(cell)?;
+    let socat = Socat::start("/bin/login")?;
+    let relay = Relay::to(socat.address.port(), cell.cut_after);
+    let line = format!("kind = \"tcp\"\naddress = \"127.0.0.1:{}\"\n", relay.port);
+    let home = Home::with_line(&line, &logs_in(&user));
+    Some(Way { home, mailbox: user.mailbox.clone(), _servers: vec![Box::new(socat), Box::new(user)] })
+}
+
+fn exec_shell(cell: &Cell) -> Option<Way> {
+    let (dir, path) = spool(cell);
+    // The first shell ends in the middle of what it says.
+    let cut = dir.path().join("cut");
+    let script = match cell.cut_after {
+        None => "exec sh".to_owned(),
+        Some(bytes) if have("script") => {
+            std::fs::write(&cut, "").unwrap();
+            format!(
+                "if rm {cut:?} 2>/dev/null; then stty raw -echo; script -qc sh /dev/null | dd bs=1 count={bytes} 2>/dev/null; else exec sh; fi"
+            )
+        }
+        Some(_) => return None,
+    };
+    let line = format!("kind = \"exec\"\ncommand = [\"sh\", \"-c\", {script:?}]\n");
+    let home = Home::with_line(&line, &format!("mailbox = {:?}\n", path.display().to_string()));
+    Some(Way { home, mailbox: path, _servers: vec![Box::new(dir)] })
+}
+
+fn exec_ssh(cell: &Cell) -> Option<Way> {
+    let sshd = Sshd::start(user(cell)?, Asks::Ssh)?;
+    let relay = Relay::to(sshd.port, cell.cut_after);
+    let home = sshd.home_through(relay.port, &[TRUSTING, NO_KEYS], "");
+    Some(Way { home, mailbox: sshd.user.mailbox.clone(), _servers: vec![Box::new(sshd)] })
+}
+
+// The table.
+
+/// The cells of a table in Markdown, by row and by column, as far as its first cell is a name in code.
+fn table(text: &str) -> BTreeMap<String, BTreeMap<String, String>> {
+    let cells = |line: &str| -> Vec<String> {
+        line.trim().trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
+    };
+    let mut heading = Vec::new();
+    let mut rows = BTreeMap::new();
+    for line in text.lines().filter(|line| line.starts_with('|')) {
+        let row = cells(line);
+        match row[0].strip_prefix('`').and_then(|name| name.strip_suffix('`')) {
+            None if row.iter().any(|cell| cell == "fetch") => heading = row,
+            Some(name) if row.len() == heading.len() => {
+                rows.insert(name.to_owned(), heading.iter().cloned().zip(row.clone()).skip(1).collect());
+            }
+            None | Some(_) => {}
+        }
+    }
+    rows
+}
+
+#[test]
+fn every_yes_in_the_documented_table_has_a_test_and_every_other_cell_a_reason() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ways.md");
+    let documented = table(&std::fs::read_to_string(docs).unwrap());
+    let names: Vec<_> = documented.keys().map(String::as_str).collect();
+    let mut tested: Vec<_> = TESTS.iter().map(|(row, _)| *row).collect();
+    tested.sort_unstable();
+    assert_eq!(names, tested, "the rows");
+    for (row, tests) in TESTS {
+        for column in COLUMNS {
+            let cell = documented[*row].get(*column).unwrap_or_else(|| panic!("{row} has no {column}"));
+            assert_eq!(cell == "yes", tests.contains(column), "{row}::{column} is {cell:?}");
+            assert!(cell == "yes" || cell.split_whitespace().count() > 2, "{row}, {column}: why {cell:?}?");
+        }
+    }
+}
+
+/// What is done with a mailbox.
+const COLUMNS: &[&str] = &["fetch", "list", "delete", "resume", "terminal"];
