@@ -74,10 +74,14 @@ pub struct AccountConfig {
     pub user: Option<String>,
     /// Where the password comes from; asked for when absent.
     pub password: Option<PasswordSource>,
-    /// The mailbox's path on the host; `None` is what the host calls `$MAIL`.
+    /// Whether a line leads to the mailbox, or a path does.
+    pub way: Way,
+    /// The mailbox's path, on the host or here; `None` is what is called `$MAIL` there.
     pub mailbox: Option<String>,
     /// Where mail goes; `None` until the account is given one.
     pub deliver: Option<Deliver>,
+    /// Mail stays on the host; if not, what is here is removed there.
+    pub keep: bool,
     /// How the bytes are carried.
     pub transfer: TransferChoice,
     /// Whether a call that fails is made again within the same run, and how patiently.
@@ -97,8 +101,22 @@ impl AccountConfig {
             deliver: None,
             transfer: TransferChoice::Auto,
             redial: None,
+            keep: true,
+            way: Way::Line,
         }
     }
+}
+
+/// How a mailbox is reached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Way {
+    /// By a line and the shell at its other end.
+    #[default]
+    Line,
+    /// By a path on this machine.
+    Path,
+    /// By a path on this machine, to a Maildir.
+    Maildir,
 }
 
 /// Where mail is put.
@@ -368,13 +386,12 @@ transfer = "text"
 
     #[test]
     fn wrong_values_are_refused_with_their_line_and_what_would_be_right() {
-        let cases: [(&str, &str, usize, &str); 8] = [
+        let cases: [(&str, &str, usize, &str); 7] = [
             ("kind = \"serial\"", "kind = \"cereal\"", 3, "cereal"),
             ("device = \"/dev/ttyUSB0\"\n", "\n", 3, "device"),
             ("modem = \"generic\"", "modem = \"bogus\"", 7, "generic"),
             ("line = [\"usr\"]", "line = \"gone\"", 14, "[line.gone]"),
             ("phone = \"+1 555 1212\"\n", "\n", 14, "phone"),
-            ("keep = true", "keep = false", 20, "leaves mail"),
             ("deliver = { maildir = \"/tmp/Mail\" }", "deliver = { }", 19, "maildir"),
             ("transfer = \"text\"", "transfer = \"smoke\"", 24, "zmodem"),
         ];

@@ -41,6 +41,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const PART_MAY_IMPORT: &[(&str, &[&str])] = &[
     // The text transfer speaks through the shell's agent on the host.
     ("transfer::text", &["shell"]),
+    // A removal that is killed at any disk operation is tried on the store's disk.
+    ("access::path", &["store"]),
 ];
 
 /// What any `#[cfg(test)]` code may import beyond its room: the driver in virtual time.

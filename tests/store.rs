@@ -19,6 +19,8 @@ use mailcall::store::{Archive, Delivered, Delivery, Location, PartEnd, Store, St
 mod faulty_disk;
 #[path = "store/memory_disk.rs"]
 mod memory_disk;
+#[path = "store/removing.rs"]
+mod removing;
 
 use faulty_disk::{Fault, FaultyDisk};
 use memory_disk::{Dice, Fate, MemoryDisk};

@@ -194,6 +194,21 @@ fn a_mail_of_every_byte_comes_home_through_busybox() {
 }
 
 #[test]
+fn zmodem_is_tried_without_binary_where_the_account_says_so() {
+    let Some(user) = User::new("z", "/bin/bash", &sample()) else { return };
+    let Some(inetd) = Inetd::start(Inetutils, "/bin/login") else { return };
+    if !have("sz") {
+        return;
+    }
+    let home = inetd.home(&user, "binary = false\n", "transfer = \"zmodem\"\n");
+    let ran = home.run(&["fetch", "home"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("does not agree to eight bits"), "{}", ran.err);
+    assert!(ran.err.contains("ZMODEM"), "{}", ran.err);
+    assert_eq!(home.mail(), messages(&sample()));
+}
+
+#[test]
 fn a_host_that_was_told_the_user_asks_for_the_password_only() {
     let Some(user) = User::new("p", "/bin/bash", &sample()) else { return };
     for whose in [Inetutils, Busybox] {

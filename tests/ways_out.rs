@@ -37,11 +37,13 @@ fn plan(sim: &Sim) -> CallPlan {
 
 fn plan_over(line: LineConfig) -> CallPlan {
     let account = AccountConfig {
+        keep: true,
         lines: vec!["sim".into()],
         calling: mailcall::config::Calling::WeCall,
         phones: vec!["5551212".into()],
         user: Some("mary".into()),
         password: None,
+        way: mailcall::config::Way::default(),
         mailbox: None,
         deliver: None,
         transfer: TransferChoice::Auto,

@@ -35,7 +35,21 @@ pub trait Mailbox {
     /// Removes what stands in `ranges`, each a whole message with its From_ line, if the mailbox still
     /// begins with the bytes that `known` has digested and all ranges lie within them. Under the locks
     /// that other mail programs respect; what comes in meanwhile stays.
+    ///
+    /// The ranges ascend and may touch. After an error nobody knows whether they are gone: the next
+    /// call asks with [`Self::recover`], and decides by what the mailbox shows where that cannot tell.
     async fn remove(&mut self, known: &PrefixDigest, ranges: &[Range<u64>]) -> Result<Removal, Self::Error>;
+
+    /// Brings a removal to its end that an earlier run began and did not see the end of. Called before
+    /// anything else that a run does with the mailbox.
+    async fn recover(&mut self) -> Result<Recovered, Self::Error> {
+        Ok(Recovered::CannotTell)
+    }
+
+    /// What was said of a removal is written down: what was kept to be able to say it may go.
+    async fn settled(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
 }
 
 /// Takes the mailbox's bytes: an offset and what stands there.
@@ -72,6 +86,22 @@ pub enum Removal {
     },
     /// The mailbox no longer begins with what was known; it was left alone.
     Changed,
+}
+
+/// What became of a removal that an earlier run began and did not see the end of.
+#[derive(Debug, Clone)]
+pub enum Recovered {
+    /// Nothing was removed: it had not begun.
+    Nothing,
+    /// It is done, by the run before or just now.
+    Done {
+        /// The digest of what was known before.
+        before: Box<PrefixDigest>,
+        /// The digest of what is left of it.
+        known: Box<PrefixDigest>,
+    },
+    /// No trace is kept of removals, or it says nothing any more.
+    CannotTell,
 }
 
 /// What is told on the way.

@@ -69,7 +69,7 @@ pub enum DigestTool {
 }
 
 impl DigestTool {
-    fn program(self) -> &'static str {
+    pub(super) fn program(self) -> &'static str {
         match self {
             Self::Sha256sum => "sha256sum",
             Self::Md5sum => "md5sum",
@@ -126,6 +126,8 @@ pub enum Survey {
         proofs: Vec<Proof>,
         /// Another program holds its dotlock: mail may be coming in.
         locked: bool,
+        /// A removal was cut off and left its plan behind ([`super::removal`]).
+        unfinished: bool,
     },
     /// No file, but its folder: a mailbox that has had no mail, or was emptied.
     Empty,
@@ -161,7 +163,7 @@ impl Survey {
             let first = tools.head.first(length);
             let _ = write!(command, "[ $s -ge {length} ]&&echo k {length} $({first}|{digest});"); // to a String
         }
-        command.push_str("[ -e \"$f.lock\" ]&&echo l;:;fi");
+        command.push_str("[ -e \"$f.lock\" ]&&echo l;set -- ~/.mailcall-removal*;[ -f \"$1\" ]&&echo j;:;fi");
         command
     }
 
@@ -171,6 +173,7 @@ impl Survey {
         let mut size = None;
         let mut proofs = Vec::new();
         let mut locked = false;
+        let mut unfinished = false;
         for line in text.lines() {
             let mut words = line.split_ascii_whitespace();
             match (words.next(), words.next(), words.next()) {
@@ -179,6 +182,7 @@ impl Survey {
                 (Some("d"), None, None) => return Some(Self::NotAFile),
                 (Some("p"), None, None) => return Some(Self::NoPermission),
                 (Some("l"), None, None) => locked = true,
+                (Some("j"), None, None) => unfinished = true,
                 (Some("s"), Some(bytes), None) => size = Some(bytes.parse().ok()?),
                 (Some("k"), Some(length), Some(digest)) => {
                     proofs.push(Proof { length: length.parse().ok()?, digest: digest.to_owned() });
@@ -187,7 +191,7 @@ impl Survey {
                 (Some(_), ..) => return None,
             }
         }
-        Some(Self::There { size: size?, proofs, locked })
+        Some(Self::There { size: size?, proofs, locked, unfinished })
     }
 }
 
@@ -214,7 +218,7 @@ mod tests {
             let path = quote_path(path.to_str().unwrap().as_bytes());
             for tools in [TOOLS, Tools { head: HeadTool::Dd, ..TOOLS }] {
                 let survey = ask(&Survey::command(&path, tools, &[4, 13, 14]));
-                let Survey::There { size, proofs, locked } = survey else { panic!("{survey:?}") };
+                let Survey::There { size, proofs, locked, .. } = survey else { panic!("{survey:?}") };
                 assert_eq!((size, locked), (13, false));
                 // `printf From | cksum`; and it is not as long as 14.
                 assert_eq!(proofs[0], Proof { length: 4, digest: "306937594".into() });
@@ -244,7 +248,7 @@ mod tests {
         assert_eq!(ask("no/folder"), Survey::NoFolder);
         std::fs::write(dir.path().join("box"), "x").unwrap();
         std::fs::write(dir.path().join("box.lock"), "").unwrap();
-        assert_eq!(ask("box"), Survey::There { size: 1, proofs: vec![], locked: true });
+        assert_eq!(ask("box"), Survey::There { size: 1, proofs: vec![], locked: true, unfinished: false });
     }
 
     #[test]
@@ -253,8 +257,11 @@ mod tests {
         std::fs::write(dir.path().join("my mail"), "xyz").unwrap();
         let command =
             Survey::command(&Location::new(Some("~/my mail")).word(&HostFacts::default()), TOOLS, &[]);
-        let survey = ask(&format!("HOME={};{command}", quote(dir.path().to_str().unwrap().as_bytes())));
-        assert_eq!(survey, Survey::There { size: 3, proofs: vec![], locked: false });
+        let command = format!("HOME={};{command}", quote(dir.path().to_str().unwrap().as_bytes()));
+        let there = |unfinished| Survey::There { size: 3, proofs: vec![], locked: false, unfinished };
+        assert_eq!(ask(&command), there(false));
+        std::fs::write(dir.path().join(".mailcall-removal-1.m"), "").unwrap();
+        assert_eq!(ask(&command), there(true));
     }
 
     #[test]

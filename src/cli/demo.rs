@@ -9,6 +9,7 @@ use super::{Global, fetch, list};
 use crate::access::Location;
 use crate::config::{
     AccountConfig, Calling, Config, Deliver, LineConfig, LineKind, PortConfig, SerialPort, TransferChoice,
+    Way,
 };
 use crate::modem::Profile;
 use crate::secret::Secret;
@@ -73,7 +74,7 @@ async fn demo(global: &Global, args: &Args) -> Result<Ending, Failure> {
     let password = Some(Secret::new(PASSWORD.to_owned()));
     let (went, report) = fetch::in_call(&store_at, &config, NAME, &account, password, async |session| {
         let mut mailbox = ByShell::new(session, &location, account.transfer);
-        let listed = crate::session::list::list(&mut mailbox, &store).await?;
+        let listed = crate::session::list::list(&mut mailbox, &mut store).await?;
         let fetched = crate::session::fetch::fetch(&mut mailbox, &mut store).await?;
         Ok((listed, fetched))
     })
@@ -145,8 +146,10 @@ fn configuration(device: &Path, into: &Path) -> (Config, AccountConfig) {
         calling: Calling::WeCall,
         user: Some("mary".to_owned()),
         password: None,
+        way: Way::default(),
         mailbox: None,
         deliver: Some(Deliver::Maildir(into.join("Mail"))),
+        keep: true,
         transfer: TransferChoice::Auto,
         redial: None,
     };

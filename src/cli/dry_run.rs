@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::{Global, config_failure};
+use crate::access::path::Form;
 use crate::config::{AccountConfig, Calling, Config, LineConfig, LineKind, Redial};
 use crate::modem::{Planned, Profile, number_key};
+use crate::session::by_path::spool;
 use crate::session::dialling::{plan, plan_to_answer};
 use crate::session::fetch::store_failure;
 use crate::session::{Ending, Failure, Stage, hunt, memory, reach};
@@ -26,6 +28,13 @@ pub(super) fn run(
     for name in names {
         let account = config.account(name).map_err(config_failure)?;
         println!("{name}: {}", calling_told(account, patience(account.redial)));
+        if let Some(spool) = spool(account) {
+            let form = match spool.form {
+                Form::Maildir => "the Maildir",
+                Form::Either => "the mailbox",
+            };
+            println!("{form} is {}", spool.path.display());
+        }
         for (index, (line_name, trouble)) in in_order(account, &troubles).into_iter().enumerate() {
             let Some(line) = config.lines.get(line_name) else { continue };
             let when = if index == 0 { "" } else { ", if those before it are in use or fail" };

@@ -40,7 +40,17 @@ pub fn code(ending: Ending) -> u8 {
 /// particulars and says what mends them; what holds for every end of its kind is said here.
 pub fn advice(failure: &Failure) -> Option<&'static str> {
     let carrying = matches!(failure.stage, Stage::Transfer | Stage::Delivery);
+    let removing = failure.stage == Stage::Removal;
     match failure.ending {
+        // What is deleted is here; what could not be is tried again.
+        Ending::CarrierLost | Ending::Interrupted | Ending::TransferFailed if removing => {
+            Some("no mail is lost: the next call finds out how far it came")
+        }
+        Ending::MailboxLocked if removing => Some("try again when that program is done"),
+        Ending::NoPermission if removing => {
+            Some("no mail is lost; to leave it on the host, say keep = true in the account")
+        }
+        Ending::LocalDisk | Ending::BadData if removing => None,
         Ending::BadData if failure.stage != Stage::Preparing => {
             Some("check `mailbox` in the account: is it the file you meant?")
         }

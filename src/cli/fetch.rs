@@ -9,6 +9,7 @@ use super::{Global, accounts_of, config_failure, dry_run, redial, tell};
 use crate::access::Location;
 use crate::config::{AccountConfig, Config, Deliver, Redial};
 use crate::secret::Secret;
+use crate::session::by_path::spool;
 use crate::session::call::{CallPlan, CallReport, Session, call};
 use crate::session::fetch::store_failure;
 use crate::session::{Ending, Failure, Progress, Stage};
@@ -70,10 +71,18 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
         if global.json {
             println!("{}", told.json());
         }
-        match went {
-            Ok(_) if global.json || global.quiet => {}
-            Ok(_) => println!("{}", told.sentence()),
-            Err(failure) => {
+        let failure = match went {
+            Ok(fetched) => {
+                if !global.json && !global.quiet {
+                    println!("{}", told.sentence());
+                }
+                fetched.not_removed
+            }
+            Err(failure) => Some(failure),
+        };
+        match failure {
+            None => {}
+            Some(failure) => {
                 tell(Some(name), &failure);
                 // The first failure decides the exit code; the other accounts are fetched all the same.
                 if worst == Ending::Done {
@@ -98,9 +107,28 @@ pub(super) struct Ready {
 /// All that can be wrong before line time is paid for.
 pub(super) fn prepare(global: &Global, config: &Config, name: &str) -> Result<Ready, Failure> {
     let account = config.account(name).map_err(config_failure)?.clone();
+    refuse_itself(&account, name)?;
     let store = open_store(global, &account, name)?;
     let password = ask_password(&account, name)?;
     Ok(Ready { account, password, store })
+}
+
+/// Mail that is delivered to the mailbox which it was read from is new mail there, for ever.
+fn refuse_itself(account: &AccountConfig, name: &str) -> Result<(), Failure> {
+    let (Some(spool), Some(Deliver::Maildir(target) | Deliver::Mbox(target))) =
+        (spool(account), &account.deliver)
+    else {
+        return Ok(());
+    };
+    if !spool.is_at(target) {
+        return Ok(());
+    }
+    let message = format!(
+        "account {name:?} would deliver to {}, which is the very mailbox that it reads: every message would \
+         come again and again. Let `deliver` name another",
+        target.display()
+    );
+    Err(Failure::new(Ending::Config, Stage::Preparing, message))
 }
 
 pub(super) fn open_store(global: &Global, account: &AccountConfig, name: &str) -> Result<Store, Failure> {
@@ -115,10 +143,13 @@ pub(super) fn open_store(global: &Global, account: &AccountConfig, name: &str) -
             return Err(Failure::new(Ending::Config, Stage::Preparing, message));
         }
     };
-    let location = Location::new(account.mailbox.as_deref());
+    let key = match spool(account) {
+        Some(spool) => spool.key(),
+        None => Location::new(account.mailbox.as_deref()).key().to_owned(),
+    };
     #[allow(clippy::disallowed_methods)] // the ledger's recovery needs the age of what a crash left
     let now = SystemTime::now();
-    Store::open(&global.state_dir()?, name, location.key(), delivery, now)
+    Store::open(&global.state_dir()?, name, &key, delivery, now)
         .map_err(|error| store_failure(Stage::Preparing, &error))
 }
 
@@ -148,21 +179,6 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// Makes a call with progress shown and signals heeded.
-pub(super) fn with_call<T>(
-    global: &Global,
-    config: &Config,
-    name: &str,
-    account: &AccountConfig,
-    password: Option<Secret>,
-    work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
-) -> (Result<T, Failure>, CallReport) {
-    match runtime() {
-        Ok(runtime) => runtime.block_on(in_call(global, config, name, account, password, work)),
-        Err(failure) => (Err(failure), CallReport::default()),
-    }
-}
-
-/// The same from within a runtime.
 pub(super) async fn in_call<T>(
     global: &Global,
     config: &Config,

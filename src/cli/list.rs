@@ -2,19 +2,21 @@
 
 use serde::Serialize;
 
-use super::fetch::{Ready, prepare, with_call};
+use super::at_mailbox::at_mailbox;
+use super::fetch::{Ready, prepare};
 use super::report::Report;
 use super::{Global, accounts_of};
-use crate::access::Location;
 use crate::mailbox::display::{self, Row};
 use crate::mailbox::message::Summary;
-use crate::session::by_shell::ByShell;
 use crate::session::call::CallReport;
-use crate::session::list::{Listed, list};
+use crate::session::list::Listed;
+use crate::session::work::List;
 use crate::session::{Ending, Failure};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The host's awk reads the headers; no body is carried.")]
+#[command(
+    after_help = "The host's awk reads the headers; no body is carried. On a line of kind \"file\"\nthey are read where they are."
+)]
 pub(super) struct Args {
     /// The account [default: the only one there is]
     account: Option<String>,
@@ -46,12 +48,8 @@ fn list_account(global: &Global, args: &Args) -> Result<Ending, Failure> {
     let config = global.read_config()?;
     let names = accounts_of(&config, args.account.as_slice())?;
     for name in &names {
-        let Ready { account, password, store } = prepare(global, &config, name)?;
-        let location = Location::new(account.mailbox.as_deref());
-        let choice = account.transfer;
-        let (listed, _) = with_call(global, &config, name, &account, password, async |session| {
-            list(&mut ByShell::new(session, &location, choice), &store).await
-        });
+        let Ready { account, password, mut store } = prepare(global, &config, name)?;
+        let (listed, _) = at_mailbox(global, &config, name, &account, password, List(&mut store));
         print(global, name, &listed?);
     }
     Ok(Ending::Done)
@@ -66,7 +64,6 @@ pub(super) fn print(global: &Global, account: &str, listed: &[Listed]) {
     if !listed.is_empty() && !global.json {
         println!("{}", display::list_heading(columns));
     }
-    let zone = jiff::tz::TimeZone::system();
     for message in listed {
         let entry = &message.entry;
         let head =
@@ -74,27 +71,26 @@ pub(super) fn print(global: &Global, account: &str, listed: &[Listed]) {
                 .concat();
         let summary = Summary::read(&head, entry.length);
         let state = if message.here { "here" } else { "new" };
-        if global.json {
-            let line = Line {
-                account,
-                number: entry.number,
-                bytes: entry.length,
-                from: &summary.from,
-                date: &summary.date,
-                subject: &summary.subject,
-                state,
-            };
-            println!("{}", serde_json::to_string(&line).unwrap_or_default()); // texts and numbers: cannot fail
-        } else {
-            let row = Row {
-                number: entry.number,
-                date: &display::day(summary.sent, &zone),
-                sender: summary.sender(),
-                size: entry.length,
-                state,
-                subject: &summary.subject,
-            };
-            println!("{}", display::list_row(&row, columns));
-        }
+        print_message(global, account, (entry.number, entry.length), &summary, state);
+    }
+}
+
+/// One message of this number and length, in the table or as an object.
+pub(super) fn print_message(
+    global: &Global,
+    account: &str,
+    (number, bytes): (u64, u64),
+    summary: &Summary,
+    state: &'static str,
+) {
+    if global.json {
+        let Summary { from, date, subject, .. } = summary;
+        let line = Line { account, number, bytes, from, date, subject, state };
+        println!("{}", serde_json::to_string(&line).unwrap_or_default()); // texts and numbers: cannot fail
+    } else {
+        let date = display::day(summary.sent, &jiff::tz::TimeZone::system());
+        let (sender, subject) = (summary.sender(), summary.subject.as_str());
+        let row = Row { number, date: &date, sender, size: bytes, state, subject };
+        println!("{}", display::list_row(&row, super::columns()));
     }
 }

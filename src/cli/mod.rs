@@ -10,8 +10,10 @@ use clap::{Parser, Subcommand};
 use crate::config::{self, Config, ConfigError};
 use crate::session::{Ending, Failure, Stage};
 
+mod at_mailbox;
 mod check;
 mod completions;
+mod delete;
 mod demo;
 mod dry_run;
 mod exit;
@@ -79,6 +81,8 @@ enum Command {
     Terminal(terminal::Args),
     /// Say whether all that a call needs is fit, and what mends it
     Check(check::Args),
+    /// Remove messages that are here from the mailbox on the host
+    Delete(delete::Args),
     /// Look after modems: list ports, probe, dial, hang up
     Modem(modem::Args),
     /// Pretend to be a modem with a host behind it, on a PTY
@@ -104,6 +108,7 @@ pub fn main() -> ExitCode {
         Command::Show(args) => show::run(&cli.global, &args),
         Command::Terminal(args) => terminal::run(&cli.global, &args),
         Command::Check(args) => check::run(&cli.global, &args),
+        Command::Delete(args) => delete::run(&cli.global, &args),
         Command::Modem(args) => modem::run(&cli.global, &args),
         Command::Sim(args) => sim::run(&cli.global, &args),
         Command::Demo(args) => demo::run(&cli.global, &args),

@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Global;
-use super::fetch::{Ready, in_call_heeding, runtime};
+use super::at_mailbox::at_mailbox_heeding;
+use super::fetch::{Ready, runtime};
 use super::interrupt::Signals;
 use super::progress::Display;
-use crate::access::Location;
-use crate::config::{Calling, Config, Redial};
-use crate::session::by_shell::ByShell;
+use crate::config::{Calling, Config, Redial, Way};
 use crate::session::call::CallReport;
-use crate::session::fetch::{Fetched, fetch, store_failure};
+use crate::session::fetch::{Fetched, store_failure};
 use crate::session::memory::{local_time, now};
 use crate::session::retry::{self, Last, Next, Stop, Tries};
+use crate::session::work::Fetch;
 use crate::session::{Ending, Failure, Progress, Stage};
 
 /// How all calls together went, and what they cost.
@@ -38,28 +38,21 @@ pub(super) fn fetch_account(
 
 async fn calls(global: &Global, config: &Config, name: &str, ready: Ready, patience: Option<Redial>) -> Went {
     let Ready { mut account, password, mut store } = ready;
-    let location = Location::new(account.mailbox.as_deref());
-    let choice = account.transfer;
     let mut total = CallReport::default();
     let mut signals = match Signals::install() {
         Ok(signals) => signals,
         Err(error) => return (Err(Failure::new(Ending::Bug, Stage::Preparing, error)), total),
     };
-    // Where the host calls, nothing is dialled, so nothing is dialled again.
-    let patience = patience.filter(|_| !matches!(account.calling, Calling::HostCalls { .. }));
+    // Where the host calls, or nobody does, nothing is dialled, so nothing is dialled again.
+    let dials = account.way == Way::Line && !matches!(account.calling, Calling::HostCalls { .. });
+    let patience = patience.filter(|_| dials);
     let mut run = Run::new(account.phones.clone(), patience);
     loop {
         account.phones = run.numbers();
-        let (went, report) = in_call_heeding(
-            &mut signals,
-            global,
-            config,
-            name,
-            &account,
-            password.clone(),
-            async |session| fetch(&mut ByShell::new(session, &location, choice), &mut store).await,
-        )
-        .await;
+        let work = Fetch { store: &mut store, keep: account.keep };
+        let password = password.clone();
+        let (went, report) =
+            at_mailbox_heeding(&mut signals, global, config, name, &account, password, work).await;
         // Ended by a signal or a failure: what had come is kept, on disk.
         let kept = store.sync_part().map_err(|error| store_failure(Stage::Transfer, &error));
         let went = went.and_then(|fetched| kept.map(|()| fetched));

@@ -19,6 +19,8 @@ pub(super) struct Report {
     messages_new: u64,
     /// 1 if a message was still being written on the host and waits for the next call.
     messages_left: u64,
+    /// Messages removed from the mailbox on the host.
+    messages_deleted: u64,
     bytes_mail: u64,
     bytes_down: u64,
     bytes_up: u64,
@@ -35,6 +37,7 @@ pub(super) struct Report {
 pub(super) fn carried(transfer: Option<&str>) -> &'static str {
     match transfer {
         Some("zmodem") => " by ZMODEM",
+        Some("path") => " from the file",
         Some(_) => " as text",
         None => "",
     }
@@ -49,17 +52,16 @@ impl Report {
     pub(super) fn new(account: &str, went: &Result<Fetched, Failure>, call: &CallReport) -> Self {
         let nothing = Fetched::default();
         let fetched = went.as_ref().unwrap_or(&nothing);
+        // What was fetched may be here, and yet not all be done that was asked for.
+        let failure = went.as_ref().err().or(fetched.not_removed.as_ref());
         Self {
             account: account.to_owned(),
             line: call.line.clone(),
-            outcome: went.as_ref().map_or_else(|failure| failure.ending, |_| Ending::Done),
-            error: went
-                .as_ref()
-                .err()
-                .map(ToString::to_string)
-                .or_else(|| call.off_hook.as_deref().map(off_hook)),
+            outcome: failure.map_or(Ending::Done, |failure| failure.ending),
+            error: failure.map(ToString::to_string).or_else(|| call.off_hook.as_deref().map(off_hook)),
             messages_new: fetched.messages,
             messages_left: u64::from(fetched.left > 0),
+            messages_deleted: fetched.removed,
             bytes_mail: fetched.bytes_mail,
             bytes_down: call.bytes_down,
             bytes_up: call.bytes_up,
@@ -90,13 +92,21 @@ impl Report {
             1 => ", 1 damaged piece carried again".to_owned(),
             many => format!(", {many} damaged pieces carried again"),
         };
+        let deleted = match self.messages_deleted {
+            0 => String::new(),
+            many => format!(", {many} deleted there"),
+        };
         let left = if self.messages_left > 0 {
-            "; one more was still being written, the next call brings it"
+            "; one more was still being written, the next fetch brings it"
         } else {
             ""
         };
+        // A mailbox on a path, where there is no line.
+        if self.transfer == Some("path") || (self.bytes_down, self.bytes_up) == (0, 0) {
+            return format!("{}: {messages}{by}{mended}{left}", self.account);
+        }
         format!(
-            "{}: {messages}{by}; {:.1} s on the line, {} bytes down, {} up{mended}{left}",
+            "{}: {messages}{by}{deleted}; {:.1} s on the line, {} bytes down, {} up{mended}{left}",
             self.account, self.call_seconds, self.bytes_down, self.bytes_up
         )
     }

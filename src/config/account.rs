@@ -8,7 +8,8 @@ use toml::Spanned;
 
 use super::calling::{AnswerToml, DialBackToml, check_calling};
 use super::{
-    AccountConfig, Calling, ConfigError, Deliver, LineConfig, LineKind, PasswordSource, Place, TransferChoice,
+    AccountConfig, Calling, ConfigError, Deliver, LineConfig, LineKind, PasswordSource, Place,
+    TransferChoice, Way,
 };
 use super::{dialling, expand_home, has_control};
 use crate::modem::check_number;
@@ -23,11 +24,10 @@ pub(super) struct AccountToml {
     pub(super) answer: Option<Spanned<AnswerToml>>,
     user: Option<Spanned<String>>,
     password: Option<Spanned<PasswordSource>>,
-    mailbox: Option<Spanned<String>>,
+    mailbox: Option<Spanned<MailboxToml>>,
     deliver: Option<Spanned<DeliverToml>>,
-    keep: Option<Spanned<bool>>,
-    #[serde(default)]
-    transfer: TransferChoice,
+    keep: Option<bool>,
+    transfer: Option<Spanned<TransferChoice>>,
     redial: Option<Spanned<dialling::RedialToml>>,
 }
 
@@ -43,6 +43,28 @@ impl OneOrMore {
         match self {
             Self::One(one) => vec![one.clone()],
             Self::More(more) => more.clone(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a path, or { maildir = \"~/Maildir\" } on a line of kind \"file\"")]
+enum MailboxToml {
+    Path(String),
+    Maildir(MaildirToml),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MaildirToml {
+    maildir: String,
+}
+
+impl MailboxToml {
+    fn path(&self) -> &str {
+        match self {
+            Self::Path(path) => path,
+            Self::Maildir(MaildirToml { maildir }) => maildir,
         }
     }
 }
@@ -97,6 +119,7 @@ pub(super) fn check_account(
         }
     }
     check_texts(raw, place)?;
+    let way = check_way(raw, &names, lines, place)?;
     for line in names.iter().filter_map(|name| lines.get(name)) {
         let Some(profile) = &line.modem else { continue };
         for number in &phones {
@@ -113,9 +136,11 @@ pub(super) fn check_account(
         calling,
         user: raw.user.as_ref().map(|user| user.get_ref().clone()),
         password: raw.password.as_ref().map(|source| source.get_ref().clone()),
-        mailbox: raw.mailbox.as_ref().map(|path| path.get_ref().clone()),
+        way,
+        mailbox: raw.mailbox.as_ref().map(|mailbox| mailbox.get_ref().path().to_owned()),
         deliver: raw.deliver.as_ref().map(|deliver| check_deliver(deliver, place)).transpose()?,
-        transfer: raw.transfer,
+        keep: raw.keep.unwrap_or(true),
+        transfer: raw.transfer.as_ref().map(|choice| *choice.get_ref()).unwrap_or_default(),
         redial: match &raw.redial {
             Some(redial) => dialling::check_redial(redial, place)?,
             None => None,
@@ -126,23 +151,67 @@ pub(super) fn check_account(
 /// What can be wrong with a single key, whatever the others say.
 fn check_texts(raw: &AccountToml, place: &Place<'_>) -> Result<(), ConfigError> {
     let refuse = |span: Range<usize>, message: &str| Err(place.wrong(span, message.to_owned()));
-    if let Some(keep) = raw.keep.as_ref().filter(|keep| !keep.get_ref()) {
-        return refuse(
-            keep.span(),
-            "this version always leaves mail on the host: say keep = true, or leave `keep` out",
-        );
-    }
     if let Some(user) = &raw.user
         && (user.get_ref().is_empty() || has_control(user.get_ref()))
     {
         return refuse(user.span(), "`user` is empty or has control characters in it");
     }
     if let Some(mailbox) = &raw.mailbox
-        && (mailbox.get_ref().is_empty() || mailbox.get_ref().contains('\0'))
+        && (mailbox.get_ref().path().is_empty() || mailbox.get_ref().path().contains('\0'))
     {
         return refuse(mailbox.span(), "`mailbox` is not a path; leave it out for the host's $MAIL");
     }
     Ok(())
+}
+
+/// Whether a line leads to the mailbox or a path does; refuses what means nothing there.
+fn check_way(
+    raw: &AccountToml,
+    names: &[String],
+    lines: &BTreeMap<String, LineConfig>,
+    place: &Place<'_>,
+) -> Result<Way, ConfigError> {
+    let refuse = |span: Range<usize>, message: &str| Err(place.wrong(span, message.to_owned()));
+    let is_path = |name: &&String| lines.get(*name).is_some_and(|line| matches!(line.kind, LineKind::File));
+    let maildir = raw.mailbox.as_ref().filter(|mailbox| matches!(mailbox.get_ref(), MailboxToml::Maildir(_)));
+    if !names.iter().any(|name| is_path(&name)) {
+        return match maildir {
+            None => Ok(Way::Line),
+            Some(given) => refuse(
+                given.span(),
+                "over a line only an mbox is carried, which is one file: a Maildir is read where it is, by a \
+                 line of kind \"file\" on the server or with its file system mounted",
+            ),
+        };
+    }
+    if names.len() > 1 {
+        let message =
+            "a line of kind \"file\" is no call, so there is nothing to try after it: name it alone";
+        return refuse(raw.line.span(), message);
+    }
+    fn at<T>(given: &Option<Spanned<T>>) -> Option<Range<usize>> {
+        given.as_ref().map(Spanned::span)
+    }
+    let meaningless = [
+        ("phone", at(&raw.phone), "nothing is dialled"),
+        ("redial", at(&raw.redial), "nothing is dialled"),
+        ("user", at(&raw.user), "nobody logs in, the mailbox is read as whoever runs mailcall"),
+        ("password", at(&raw.password), "nobody logs in, the mailbox is read as whoever runs mailcall"),
+        ("transfer", at(&raw.transfer), "nothing is transferred, the file is read"),
+    ];
+    for (key, given, why) in meaningless {
+        if let Some(span) = given {
+            return refuse(span, &format!("on a line of kind \"file\" {why}: remove `{key}`"));
+        }
+    }
+    if let Some(mailbox) = &raw.mailbox
+        && !mailbox.get_ref().path().starts_with("~/")
+        && !std::path::Path::new(mailbox.get_ref().path()).is_absolute()
+    {
+        let message = "`mailbox` is a path on this machine, whole from / or ~/ on, wherever mailcall is run";
+        return refuse(mailbox.span(), message);
+    }
+    Ok(if maildir.is_some() { Way::Maildir } else { Way::Path })
 }
 
 fn check_deliver(deliver: &Spanned<DeliverToml>, place: &Place<'_>) -> Result<Deliver, ConfigError> {

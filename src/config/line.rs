@@ -280,12 +280,31 @@ mod tests {
     }
 
     #[test]
+    fn a_telnet_line_says_where_its_host_is_and_what_it_is_told() {
+        let telnet = |keys: &str| {
+            let text = format!("[line.usr]\nkind = \"telnet\"\naddress = \"unix.example.org\"\n{keys}\n");
+            let config = Config::parse(&text, Path::new("config.toml")).unwrap();
+            match &config.lines["usr"].kind {
+                LineKind::Telnet(host) => host.clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let usual = telnet("");
+        assert_eq!(usual.remote.address.to_string(), "unix.example.org:23");
+        assert!(usual.binary && usual.term == "vt100" && usual.window == Window::default());
+        let told = telnet("binary = false\nterm = \"xterm\"\nwindow = { rows = 50, columns = 132 }");
+        assert!(!told.binary && told.term == "xterm");
+        assert_eq!(told.window, Window { rows: 50, columns: 132 });
+    }
+
+    #[test]
     fn what_no_port_or_modem_could_do_is_refused_with_its_line() {
         for (keys, at, says) in [
             ("speed = 0", 4, "9600"),
             ("flow = \"dtr\"", 4, "rtscts"),
             ("command = [\"sh\"]", 4, "that is for \"exec\""),
             ("term = \"dumb\"", 4, "that is for \"exec\""),
+            ("binary = false", 4, "that is for \"telnet\""),
             ("data_bits = 9", 4, "5, 6, 7 or 8"),
             ("stop_bits = 3", 4, "1 or 2"),
             ("parity = \"some\"", 4, "mark"),

@@ -62,6 +62,12 @@ impl Summary {
     }
 }
 
+/// The fields of these names as a header has them, unfolded and undecoded; empty where there is none.
+pub fn raw_fields<const N: usize>(head: &[u8], names: [&str; N]) -> [Vec<u8>; N] {
+    let (fields, _) = split(head);
+    names.map(|name| find(&fields, name).map(|field| field.raw().to_vec()).unwrap_or_default())
+}
+
 /// The moment that a Date field names. mailparse wants a space behind the day's name, and says 0 for
 /// a field that ends before its year.
 fn moment(date: &str) -> Option<Timestamp> {

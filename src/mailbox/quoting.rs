@@ -1,4 +1,5 @@
-//! mboxrd quoting undone: one `>` comes off each `>From `, `>>From `, and so on.
+//! mboxrd quoting: a `>` before each `From `, `>From `, `>>From `, and so on at a line's start; and
+//! undone again.
 //!
 //! A delivery agent puts the `>` before any body line that a reader would take for a From_ line.
 //! Older ones (mboxo) quote `From ` alone and leave `>From `, which nobody can tell apart afterwards.
@@ -86,6 +87,72 @@ pub fn unquote(message: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Quotes a message that comes in slices of any size: what [`Unquote`] undoes.
+#[derive(Debug, Clone)]
+pub struct Quote {
+    at: Written,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Written {
+    /// At a line's start, perhaps behind `>`, which are written, and behind this many bytes of `From `,
+    /// which are not.
+    LineStart { matched: usize },
+    /// In the rest of a line.
+    Rest,
+}
+
+impl Quote {
+    /// At the first byte of a message.
+    pub fn new() -> Self {
+        Self { at: Written::LineStart { matched: 0 } }
+    }
+
+    /// Takes the next bytes and appends what they become to `out`.
+    pub fn push(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
+        while let Some(&byte) = bytes.first() {
+            match self.at {
+                Written::Rest => {
+                    let len = memchr(b'\n', bytes).map_or(bytes.len(), |newline| newline + 1);
+                    out.extend_from_slice(&bytes[..len]);
+                    if bytes[len - 1] == b'\n' {
+                        self.at = Written::LineStart { matched: 0 };
+                    }
+                    bytes = &bytes[len..];
+                }
+                Written::LineStart { matched: 0 } if byte == b'>' => {
+                    out.push(byte);
+                    bytes = &bytes[1..];
+                }
+                Written::LineStart { matched } if byte == PREFIX[matched] => {
+                    bytes = &bytes[1..];
+                    self.at = Written::LineStart { matched: matched + 1 };
+                    if matched + 1 == PREFIX.len() {
+                        // Behind the other `>`, which all look the same.
+                        out.push(b'>');
+                        self.finish(out);
+                    }
+                }
+                Written::LineStart { .. } => self.finish(out),
+            }
+        }
+    }
+
+    /// Appends what was held back: call it at the message's end.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        if let Written::LineStart { matched } = self.at {
+            out.extend_from_slice(&PREFIX[..matched]);
+        }
+        self.at = Written::Rest;
+    }
+}
+
+impl Default for Quote {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 const LINE_START: Place = Place::LineStart { quotes: 0, matched: 0 };
 
 #[cfg(test)]
@@ -121,6 +188,17 @@ mod tests {
             unquote_in_two.push(b, &mut out);
             unquote_in_two.finish(&mut out);
             prop_assert_eq!(&out, &unquote(text.as_bytes()));
+        }
+
+        #[test]
+        fn what_is_quoted_in_any_slices_is_undone(text in "(>|From |\n|F|\r|[ -~]{0,3}){0,30}", at in 0usize..100) {
+            let (a, b) = text.as_bytes().split_at(at.min(text.len()));
+            let (mut quote, mut out) = (Quote::new(), Vec::new());
+            quote.push(a, &mut out);
+            quote.push(b, &mut out);
+            quote.finish(&mut out);
+            prop_assert!(!out.split(|&byte| byte == b'\n').any(|line| line.starts_with(PREFIX)));
+            prop_assert_eq!(unquote(&out), text.as_bytes());
         }
 
         #[test]

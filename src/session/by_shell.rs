@@ -1,5 +1,7 @@
 //! The mailbox on a host, reached through its shell: commands are run, bytes carried in-band.
 
+mod removing;
+
 use std::ops::Range;
 use std::time::Duration;
 
@@ -33,6 +35,12 @@ impl<'s, 'c> ByShell<'s, 'c> {
 
     fn word(&self) -> String {
         self.location.word(&self.session.facts)
+    }
+
+    /// One survey.
+    async fn look(&mut self, command: &str, longest: u64) -> Result<Option<Found>, Failure> {
+        let reply = self.session.run(command, self.stage, longest).await?;
+        there(&reply.bytes, &self.location.shown(&self.session.facts))
     }
 
     /// Which protocol carries a mailbox of this size.
@@ -152,10 +160,12 @@ impl Mailbox for ByShell<'_, '_> {
         lengths.dedup();
         let longest = lengths.iter().copied().max().unwrap_or(0);
         let command = Survey::command(&self.word(), tools, &lengths);
-        let reply = self.session.run(&command, self.stage, longest).await?;
-        let Some(found) = there(&reply.bytes, &self.location.shown(&self.session.facts))? else {
-            return Ok(None);
-        };
+        let mut found = self.look(&command, longest).await?;
+        if found.as_ref().is_some_and(|found| found.unfinished) {
+            self.finish_removal().await?;
+            found = self.look(&command, longest).await?;
+        }
+        let Some(found) = found else { return Ok(None) };
         let proven = ours
             .iter()
             .map(|digest| digest.is_empty() || is_proven(&found.proofs, digest, tools.digest))
@@ -206,14 +216,13 @@ impl Mailbox for ByShell<'_, '_> {
         index::parse(&reply.bytes).map_err(|bad| Failure::new(Ending::PeerMisbehaved, Stage::Survey, bad))
     }
 
-    async fn remove(&mut self, _known: &PrefixDigest, _ranges: &[Range<u64>]) -> Result<Removal, Failure> {
-        let message = "over a line nothing is removed yet";
-        Err(Failure::new(Ending::HostLacks, Stage::Survey, message))
+    async fn remove(&mut self, known: &PrefixDigest, ranges: &[Range<u64>]) -> Result<Removal, Failure> {
+        self.removed(known, ranges).await
     }
 }
 
 /// What is told about a mailbox, as progress of the call.
-fn told(telling: Telling, rate: Option<u32>) -> Progress {
+pub(super) fn told(telling: Telling, rate: Option<u32>) -> Progress {
     match telling {
         Telling::Surveying(what) => Progress::Stage(Stage::Survey, what),
         Telling::Carrying(how) => {
@@ -274,12 +283,15 @@ struct Found {
     size: u64,
     proofs: Vec<Proof>,
     locked: bool,
+    unfinished: bool,
 }
 
 /// Reads a survey's reply; `None` when there is no mail yet.
 fn there(reply: &[u8], mailbox: &str) -> Result<Option<Found>, Failure> {
     let (ending, message) = match Survey::parse(reply) {
-        Some(Survey::There { size, proofs, locked }) => return Ok(Some(Found { size, proofs, locked })),
+        Some(Survey::There { size, proofs, locked, unfinished }) => {
+            return Ok(Some(Found { size, proofs, locked, unfinished }));
+        }
         Some(Survey::Empty) => return Ok(None),
         Some(Survey::NoFolder) => {
             (Ending::NoMailbox, format!("the host has no mailbox {mailbox}, nor its folder"))

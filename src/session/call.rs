@@ -141,7 +141,18 @@ impl Session<'_> {
     ///
     /// The host may be silent while it reads `bytes` of a file, and no longer.
     pub async fn run(&mut self, command: &str, stage: Stage, bytes: u64) -> Result<Reply, Failure> {
-        let wait = RUN_WAIT + Duration::from_secs(bytes / HOST_READS_PER_SECOND);
+        self.run_beyond(Duration::ZERO, command, stage, bytes).await
+    }
+
+    /// The same for a command that may be silent for `more` beside.
+    pub(super) async fn run_beyond(
+        &mut self,
+        more: Duration,
+        command: &str,
+        stage: Stage,
+        bytes: u64,
+    ) -> Result<Reply, Failure> {
+        let wait = RUN_WAIT + more + Duration::from_secs(bytes / HOST_READS_PER_SECOND);
         let mut run = self.shell.run_limited(command, wait, REPLY_BYTES_MAX);
         let outcome = self.link.drive(&mut run, |_, _| Ok::<_, Failure>(())).await?;
         outcome.map_err(|error| shell_failure(stage, &error, self.link))
@@ -390,7 +401,7 @@ impl Session<'_> {
     }
 }
 
-fn what_panicked(panic: &(dyn std::any::Any + Send)) -> String {
+pub(super) fn what_panicked(panic: &(dyn std::any::Any + Send)) -> String {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("this program has a defect: {}", text.unwrap_or("it panicked"))

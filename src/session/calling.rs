@@ -90,7 +90,8 @@ async fn ask_to_call_back(
     if look != PromptLook::Shell {
         // `Calling you back` and nothing behind it: whatever is typed now might stop that.
         let mut wait = UntilHungUp { wait: HOST_HANGS_UP_WAIT, until: None, over: false };
-        link.drive(&mut wait, |_, never: std::convert::Infallible| match never {}).await?;
+        link.drive(&mut wait, |_, never: std::convert::Infallible| -> Result<(), Failure> { match never {} })
+            .await?;
         if carrier_lost(link) {
             return Ok(None);
         }

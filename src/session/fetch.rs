@@ -4,6 +4,7 @@
 //! proven by a digest over the whole before a message is delivered. So a mailbox that changes under
 //! the call, or between two calls, never makes a torn or doubled message.
 
+use super::delete::settle;
 use super::{Ending, Failure, Stage};
 use crate::access::{Mailbox, Telling};
 use crate::store::{PartEnd, Store, StoreError};
@@ -23,6 +24,22 @@ pub struct Fetched {
     pub retries: u64,
     /// Bytes of a message still being written on the host, left for the next call.
     pub left: u64,
+    /// Messages that were removed from the mailbox when they were here.
+    pub removed: u64,
+    /// Why what is here was not removed, where it should have been.
+    pub not_removed: Option<Failure>,
+}
+
+impl Fetched {
+    /// Adds what another fetch in the same call did.
+    pub(super) fn add(&mut self, more: Self) {
+        self.messages += more.messages;
+        self.bytes_mail += more.bytes_mail;
+        self.known_before += more.known_before;
+        self.transfer = more.transfer.or(self.transfer);
+        self.retries += more.retries;
+        self.left = more.left;
+    }
 }
 
 /// Fetches what is new in `mailbox` into `store`.
@@ -30,12 +47,15 @@ pub async fn fetch<M: Mailbox>(mailbox: &mut M, store: &mut Store) -> Result<Fet
 where
     Failure: From<M::Error>,
 {
+    settle(mailbox, store).await?;
     let mut fetched = Fetched::default();
     let mut size_at_first = None;
     for round in 1..=ROUNDS_MAX {
         mailbox.tell(Telling::Surveying(String::new()));
         let Some((size, unchanged_part)) = survey(mailbox, store).await? else {
-            return Ok(fetched); // no mail at all
+            // No mail at all, so whatever comes is new.
+            store.counted().map_err(|error| store_failure(Stage::Survey, &error))?;
+            return Ok(fetched);
         };
         let size_before = *size_at_first.get_or_insert(size);
         let carries = size > store.part_end();
@@ -192,8 +212,9 @@ pub fn store_failure(stage: Stage, error: &StoreError) -> Failure {
         StoreError::AccountName { .. } => Ending::Config,
         StoreError::NoSuchMessage { .. }
         | StoreError::MessageGone { .. }
-        | StoreError::MessageTooLarge { .. } => Ending::Usage,
-        StoreError::WrongOffset { .. } => Ending::Bug,
+        | StoreError::MessageTooLarge { .. }
+        | StoreError::RemovalTooLong => Ending::Usage,
+        StoreError::WrongOffset { .. } | StoreError::RemovalUnsettled => Ending::Bug,
         StoreError::Disk { .. } | StoreError::LedgerUnsure { .. } | StoreError::Delivery { .. } => {
             Ending::LocalDisk
         }

@@ -1,18 +1,22 @@
 //! The only async code of a call: it opens a line, pumps one machine after the other over it, and
 //! hangs up on every way out.
 //!
-//! [`link`] drives one machine over one line; [`transcript`] shows the dialogue; [`call`] strings
-//! the machines together from dialling to a shell and back to a modem on-hook: [`hunt`] says which line
-//! is taken, `opening` opens it, `calling` is how a call comes about, [`dialling`] the part with the
-//! modem, `logging_in` the one with the login and what only a person can answer there. [`fetch`] and [`list`] are what is done with a mailbox, [`by_shell`] is the one behind a shell.
-//! [`terminal`] gives the line to a person, [`bench`] speaks to a modem without an account. [`retry`]
-//! says when a number may be dialled, [`memory`] asks it. [`ending`] names every way in which a call can
-//! end.
+//! [`link`] drives one machine over one line; [`transcript`] shows the dialogue; [`call`] strings the
+//! machines together from dialling to a shell and back to a modem on-hook. [`hunt`] says which line is
+//! taken, `opening` opens it, `calling` is how a call comes about, [`dialling`] the part with the modem,
+//! `logging_in` the one with the login and what only a person can answer there.
+//!
+//! [`fetch`], [`list`] and [`delete`] are what is done with a mailbox, [`work`] is any of them;
+//! [`by_shell`] is a mailbox behind a shell, [`by_path`] one on this machine. [`terminal`] gives the line
+//! to a person, [`bench`] speaks to a modem without an account. [`retry`] says when a number may be
+//! dialled, [`memory`] asks it. [`ending`] names every way in which a call can end.
 
 pub mod bench;
+pub mod by_path;
 pub mod by_shell;
 pub mod call;
 mod calling;
+pub mod delete;
 pub mod dialling;
 pub mod ending;
 pub mod fetch;
@@ -25,6 +29,7 @@ mod opening;
 pub mod retry;
 pub mod terminal;
 pub mod transcript;
+pub mod work;
 
 pub use dialling::reach;
 pub use ending::{Ending, Failure, Stage};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use tokio::net::TcpStream;
 
 use super::{Ending, Failure, Progress, Stage, Watch};
-use crate::config::{ExecCommand, LineConfig, LineKind, PortConfig, Remote, SerialPort};
+use crate::config::{ExecCommand, LineConfig, LineKind, PortConfig, Remote, SerialPort, TelnetHost};
 use crate::line::exec::{ExecLine, ExecSettings};
 use crate::line::rfc2217::{self, RemoteSettings, Rfc2217Line};
 use crate::line::serial::{self, OpenError, SerialLine, SerialSettings};
@@ -50,10 +50,7 @@ async fn open(config: &LineConfig, user: Option<&str>) -> Result<Box<dyn Line>, 
         }
         LineKind::Telnet(host) => {
             let stream = connected(&host.remote).await?;
-            let address = &host.remote.address;
-            let usual = TelnetSettings::new(address.to_string(), address.port);
-            let settings = TelnetSettings { user: user.map(str::to_owned), binary: host.binary, ..usual };
-            let line = TelnetLine::over_tcp(stream, settings);
+            let line = TelnetLine::over_tcp(stream, telnet_settings(host, user));
             Ok(Box::new(line.map_err(|error| Failure::new(Ending::NoCarrier, Stage::Opening, error))?))
         }
         LineKind::Rfc2217(port) => {
@@ -116,6 +113,18 @@ fn with_seven_bits(line: Box<dyn Line>, asked: &PortConfig, port_has: Framing) -
     }
     let parity = if port_has.is_eight_bit() { asked.framing.parity } else { Parity::None };
     Box::new(SevenBit::new(line, parity))
+}
+
+fn telnet_settings(host: &TelnetHost, user: Option<&str>) -> TelnetSettings {
+    let address = &host.remote.address;
+    TelnetSettings {
+        term: host.term.clone(),
+        user: user.map(str::to_owned),
+        binary: host.binary,
+        rows: host.window.rows,
+        cols: host.window.columns,
+        ..TelnetSettings::new(address.to_string(), address.port)
+    }
 }
 
 fn exec_settings(exec: &ExecCommand) -> ExecSettings {

@@ -1,12 +1,13 @@
 //! What the ledger's records add up to: the same bookkeeping for a record read and for one just
 //! written, so that a restart knows exactly what the run before knew.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use crate::mailbox::{digest::PrefixDigest, identity::MessageId};
 
 use super::Delivery;
-use super::record::{Entry, Intent, Known, Place, Record};
+use super::record::{Copied, Entry, FromMark, Intent, Known, Place, Record};
 
 /// The state of one account's mail.
 #[derive(Debug, Default)]
@@ -29,13 +30,26 @@ pub(super) struct Book {
     pub(super) messages: Vec<Entry>,
     /// Messages that are here but, so far, in no place of the mailbox: from before it changed. Two
     /// identical ones are two.
-    copies: HashMap<MessageId, Vec<Place>>,
+    copies: Copies,
+    /// Messages that are here and, as far as is known, not in the mailbox: it was counted and they were
+    /// not met, or they were about to be removed and nobody lived to say whether they were. Should the
+    /// mailbox come back as it was, they are known by their From_ lines too, and by nothing less: words
+    /// that are said again are a new message.
+    doubtful: Copies,
+    /// Messages of local mboxes that were removed from the mailbox. They are never seen there again,
+    /// so one that says the same is new; but they still stand, or stood, in the mbox.
+    gone: Vec<(MessageId, Place)>,
     /// A batch of which nobody has said yet whether it was delivered.
     pub(super) pending: Option<Intent>,
+    /// Positions of messages of which nobody has said yet whether they were removed.
+    pub(super) removing: Option<Vec<usize>>,
 }
 
+/// By what they say: where they are, and what is noted of their From_ lines.
+type Copies = HashMap<MessageId, Vec<(FromMark, Place)>>;
+
 /// Copies that a batch being planned has already taken.
-pub(super) type Taken = HashMap<MessageId, usize>;
+pub(super) type Taken = HashSet<Place>;
 
 impl Book {
     /// Takes a record in, or says why it cannot follow those before.
@@ -57,9 +71,9 @@ impl Book {
             }
             Record::NextFile(number) => self.next_file = number,
             Record::Copies(copies) => {
-                for (id, place) in copies {
+                for Copied { id, place, from } in copies {
                     self.check_place(place)?;
-                    self.copies.entry(id).or_default().push(place);
+                    self.copies.entry(id).or_default().push((from, place));
                 }
             }
             Record::Kept { known, entries } => self.keep(known, entries)?,
@@ -80,24 +94,74 @@ impl Book {
                 self.keep(Some(intent.known), intent.entries)?;
             }
             Record::Undo(delivered) => self.undo(&delivered)?,
+            Record::Removing(positions) => {
+                if self.removing.is_some() || self.pending.is_some() {
+                    return Err("what was begun before it was not ended");
+                }
+                let ascending = positions.is_sorted_by(|before, next| before < next);
+                if !ascending || positions.last().is_none_or(|&last| last >= self.messages.len()) {
+                    return Err("it names messages that are not there");
+                }
+                self.removing = Some(positions);
+            }
+            Record::Removed(known) => self.removed(known)?,
+            Record::Stays => {
+                self.removing.take().ok_or("it ends a removal that was not begun")?;
+            }
+            Record::Counted => {
+                for (id, copies) in self.copies.drain() {
+                    self.doubtful.entry(id).or_default().extend(copies);
+                }
+            }
+            Record::Doubtful(doubtful) => {
+                for Copied { id, place, from } in doubtful {
+                    self.check_place(place)?;
+                    self.doubtful.entry(id).or_default().push((from, place));
+                }
+            }
+            Record::Gone(gone) => {
+                gone.iter().try_for_each(|(_, place)| self.check_place(*place))?;
+                self.gone.extend(gone);
+            }
         }
         Ok(())
     }
 
+    /// Where a message stands in the mailbox, up to the next one: its position counts from 0.
+    pub(super) fn range(&self, position: usize) -> Option<Range<u64>> {
+        let start = self.messages.get(position)?.start;
+        let end = self.messages.get(position + 1).map_or(self.known.len(), |next| next.start);
+        Some(start..end)
+    }
+
     /// A place where this message is already, beside those that the batch has taken.
-    pub(super) fn spare_copy(&self, id: MessageId, taken: &mut Taken) -> Option<Place> {
-        let copies = self.copies.get(&id)?;
-        let used = taken.entry(id).or_default();
-        let place = copies.len().checked_sub(*used + 1).map(|index| copies[index])?;
-        *used += 1;
+    pub(super) fn spare_copy(&self, id: MessageId, from: FromMark, taken: &mut Taken) -> Option<Place> {
+        // Same words and the same From_ line, to the second: it is the very message. Of those that are
+        // surely in the mailbox another From_ line is believed, too: a program may have rewritten it. Of
+        // the doubtful ones it is not: a message is rather delivered twice than lost.
+        let same = |mark: &FromMark| mark.1.is_some() && *mark == from;
+        let copies = || self.copies.get(&id).into_iter().flatten().rev();
+        let doubtful = self.doubtful.get(&id).into_iter().flatten();
+        let the_same = copies().chain(doubtful).filter(|(mark, _)| same(mark));
+        let mut places = the_same.chain(copies()).map(|(_, place)| *place);
+        let place = places.find(|place| !taken.contains(place))?;
+        taken.insert(place);
         Some(place)
+    }
+
+    /// True if messages are here that would still be looked for in the mailbox.
+    pub(super) fn looks_for_copies(&self) -> bool {
+        !self.copies.is_empty()
     }
 
     /// How often this message was delivered to this target.
     pub(super) fn count(&self, id: MessageId, target: u32) -> usize {
         let here = |place: &Place| place.target() == target;
         let messages = self.messages.iter().filter(|entry| entry.id == id && here(&entry.place)).count();
-        messages + self.copies.get(&id).map_or(0, |copies| copies.iter().filter(|place| here(place)).count())
+        let copies =
+            [&self.copies, &self.doubtful].into_iter().filter_map(|copies| copies.get(&id)).flatten();
+        let gone = self.gone.iter().filter(|(gone, place)| *gone == id && here(place)).count();
+        messages + copies.filter(|(_, place)| here(place)).count() + gone
     }
 
     /// All of this in as few records as possible.
@@ -110,20 +174,22 @@ impl Book {
         let current = self.targets.get(self.target as usize).cloned();
         let targets = self.targets.iter().cloned().chain(current).map(Record::Target);
         let next = [Record::NextFile(self.next_file)];
-        let mut copies = self.copies.iter().flat_map(|(id, places)| places.iter().map(|place| (*id, *place)));
-        let copies = std::iter::from_fn(move || {
-            let chunk: Vec<_> = copies.by_ref().take(RECORD_ENTRIES).collect();
-            (!chunk.is_empty()).then_some(Record::Copies(chunk))
-        });
+        let copies = chunks(&self.copies).map(Record::Copies);
+        let doubtful = chunks(&self.doubtful).map(Record::Doubtful);
+        let gone = self.gone.chunks(RECORD_ENTRIES).map(|chunk| Record::Gone(chunk.to_vec()));
         let chunks = self.messages.chunks(RECORD_ENTRIES);
         let messages = chunks.map(|chunk| Record::Kept { known: None, entries: chunk.to_vec() });
         let known = [Record::Kept { known: Some(Known(self.known.clone())), entries: Vec::new() }];
-        head.into_iter().chain(targets).chain(next).chain(copies).chain(messages).chain(known)
+        let removing = self.removing.clone().map(Record::Removing);
+        let here = copies.chain(doubtful).chain(gone).chain(messages).chain(known).chain(removing);
+        head.into_iter().chain(targets).chain(next).chain(here)
     }
 
     /// Messages that the ledger must remember.
     pub(super) fn remembered(&self) -> usize {
-        self.messages.len() + self.copies.values().map(Vec::len).sum::<usize>()
+        let copies = self.copies.values().map(Vec::len).sum::<usize>();
+        let doubtful = self.doubtful.values().map(Vec::len).sum::<usize>();
+        self.messages.len() + copies + doubtful + self.gone.len()
     }
 
     fn begin_epoch(&mut self, number: u64) -> Result<(), &'static str> {
@@ -132,22 +198,51 @@ impl Book {
         }
         self.epoch = number;
         self.known = PrefixDigest::new();
-        for entry in std::mem::take(&mut self.messages) {
-            self.copies.entry(entry.id).or_default().push(entry.place);
+        let mut removing = self.removing.take().unwrap_or_default().into_iter().peekable();
+        for (position, entry) in std::mem::take(&mut self.messages).into_iter().enumerate() {
+            if removing.next_if_eq(&position).is_some() {
+                self.doubtful.entry(entry.id).or_default().push((entry.mark(), entry.place));
+            } else {
+                self.copies.entry(entry.id).or_default().push((entry.mark(), entry.place));
+            }
         }
+        Ok(())
+    }
+
+    /// Takes the messages out that were being removed. The offsets of those behind them move, or, when
+    /// it is not known what the mailbox begins with now, all are counted again as after a change.
+    fn removed(&mut self, known: Option<Known>) -> Result<(), &'static str> {
+        let positions = self.removing.take().ok_or("it ends a removal that was not begun")?;
+        let ranges: Vec<_> = positions.iter().filter_map(|&position| self.range(position)).collect();
+        let out: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+        if known.as_ref().is_some_and(|known| known.0.len() != self.known.len() - out) {
+            return Err("its offsets and checksums do not agree");
+        }
+        let mut out = 0;
+        let mut gone = positions.iter().zip(ranges).peekable();
+        for (position, mut entry) in std::mem::take(&mut self.messages).into_iter().enumerate() {
+            if let Some((_, range)) = gone.next_if(|(gone, _)| **gone == position) {
+                out += range.end - range.start;
+                if matches!(entry.place, Place::Mbox { .. }) {
+                    self.gone.push((entry.id, entry.place));
+                }
+            } else if known.is_some() {
+                entry.start -= out; // it stands behind all that was taken out so far
+                self.messages.push(entry);
+            } else {
+                self.copies.entry(entry.id).or_default().push((entry.mark(), entry.place));
+            }
+        }
+        self.known = known.map_or_else(PrefixDigest::new, |known| known.0);
+        self.epoch += 1;
         Ok(())
     }
 
     fn keep(&mut self, known: Option<Known>, entries: Vec<Entry>) -> Result<(), &'static str> {
         self.check_entries(known.as_ref(), &entries)?;
         for entry in entries.iter().filter(|entry| entry.known_before) {
-            let Some(places) = self.copies.get_mut(&entry.id) else { continue };
-            if let Some(index) = places.iter().rposition(|place| *place == entry.place) {
-                places.remove(index);
-            }
-            if places.is_empty() {
-                self.copies.remove(&entry.id);
-            }
+            take_out(&mut self.copies, entry);
+            take_out(&mut self.doubtful, entry);
         }
         self.messages.extend(entries);
         if let Some(known) = known {
@@ -161,7 +256,7 @@ impl Book {
         for &position in delivered {
             let entry = intent.entries.get(position).ok_or("it names a message that was not in the batch")?;
             if !entry.known_before {
-                self.copies.entry(entry.id).or_default().push(entry.place);
+                self.copies.entry(entry.id).or_default().push((entry.mark(), entry.place));
             }
         }
         Ok(())
@@ -190,6 +285,29 @@ impl Book {
             | (Place::Mbox { .. }, Some(Delivery::Mbox(_))) => Ok(()),
             (Place::Maildir { .. } | Place::Mbox { .. }, _) => Err("it names a target that is not there"),
         }
+    }
+}
+
+/// In portions that fit a line.
+fn chunks(copies: &Copies) -> impl Iterator<Item = Vec<Copied>> + '_ {
+    let each = |(id, all): (&MessageId, &Vec<(FromMark, Place)>)| {
+        all.iter().map(|&(from, place)| Copied { id: *id, place, from }).collect::<Vec<_>>()
+    };
+    let mut all = copies.iter().flat_map(each);
+    std::iter::from_fn(move || {
+        let chunk: Vec<_> = all.by_ref().take(RECORD_ENTRIES).collect();
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
+
+/// Takes out the one that an entry has found.
+fn take_out(copies: &mut Copies, entry: &Entry) {
+    let Some(same) = copies.get_mut(&entry.id) else { return };
+    if let Some(index) = same.iter().rposition(|(_, place)| *place == entry.place) {
+        same.remove(index);
+    }
+    if same.is_empty() {
+        copies.remove(&entry.id);
     }
 }
 

@@ -3,9 +3,10 @@
 //! The order of steps is drawn in [`super`]. [`Store::settle`] is the one place that says what became
 //! of a batch: right after the renames, and after a crash.
 
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use crate::mailbox::identity::MessageDigest;
+use crate::mailbox::identity::{MessageDigest, MessageId};
 use crate::mailbox::mbox::{Boundaries, NotAnMbox, Splitter};
 
 use super::book::Taken;
@@ -23,6 +24,9 @@ impl Store {
     /// open the store anew.
     pub fn deliver(&mut self, end: PartEnd) -> Result<Delivered, StoreError> {
         self.settle(Settling::AfterCrash)?;
+        if self.removal_pending() {
+            return Err(StoreError::RemovalUnsettled);
+        }
         // A batch can only be repeated from bytes that are on the disk.
         self.part.sync()?;
         let mut done = Delivered::default();
@@ -52,6 +56,9 @@ impl Store {
         self.deliver_batch(&batch, &mut done)?;
         if self.known() == self.part_end() {
             self.part.remove()?;
+            if end == PartEnd::AllComplete {
+                self.counted()?;
+            }
         }
         Ok(done)
     }
@@ -93,8 +100,14 @@ impl Store {
         let mut file = self.book.next_file;
         for message in batch {
             let mut content = MessageDigest::new();
-            self.part.each_piece(digest.len(), message.header, &mut |piece| {
+            self.part.each_piece(digest.len(), message.start, &mut |piece| {
                 digest.update(piece);
+                Ok(())
+            })?;
+            let mut from_line = crc32fast::Hasher::new();
+            self.part.each_piece(message.start, message.header, &mut |piece| {
+                digest.update(piece);
+                from_line.update(piece);
                 Ok(())
             })?;
             self.part.each_piece(message.header, message.end, &mut |piece| {
@@ -107,13 +120,15 @@ impl Store {
                 Ok(())
             })?;
             let id = content.finish();
-            let here = self.book.spare_copy(id, &mut taken);
+            let from = (message.header - message.start, Some(from_line.finalize()));
+            let here = self.book.spare_copy(id, from, &mut taken);
             let new = Place::Maildir { target: self.book.target, time: seconds(self.now), file };
             file += u64::from(here.is_none());
             entries.push(Entry {
                 known_before: here.is_some(),
                 start: message.start,
-                from_line: message.header - message.start,
+                from_line: from.0,
+                from_crc: from.1,
                 content: message.end - message.header,
                 separator: message.next - message.end,
                 id,
@@ -250,7 +265,7 @@ impl Store {
                     here.push(id);
                     true
                 })?;
-                let mut found = Taken::new();
+                let mut found: HashMap<MessageId, usize> = HashMap::new();
                 // Two that are the same must stand there twice, beside those of earlier batches.
                 let stands = |(_, entry): &(usize, &Entry)| {
                     let found = found.entry(entry.id).or_insert_with(|| self.book.count(entry.id, target));

@@ -98,6 +98,12 @@ pub enum StoreError {
         /// The mbox or its dotlock.
         path: PathBuf,
     },
+    /// What is to be removed from the mailbox makes too long a list.
+    #[error("too many messages in too many places to be removed at once; remove them in smaller parts")]
+    RemovalTooLong,
+    /// Something was asked for while nobody has said what became of a removal.
+    #[error("it was not settled yet whether messages were removed from the mailbox")]
+    RemovalUnsettled,
     /// There is no message of this number.
     #[error("there is no message {number}; {}", numbered(*newest))]
     NoSuchMessage {
@@ -139,7 +145,7 @@ impl<T> DiskContext<T> for io::Result<T> {
 
 fn numbered(newest: usize) -> String {
     if newest == 0 {
-        "none was fetched yet".to_owned()
+        "none of those in the mailbox is here".to_owned()
     } else {
         format!("they are numbered from 1 to {newest}")
     }

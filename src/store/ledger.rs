@@ -208,8 +208,9 @@ fn checked(line: &[u8]) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, text))
 }
 
-/// Bytes of the longest line: a batch of 64 messages takes about 12 KiB.
-const LINE_MAX: usize = 128 * 1024;
+/// Bytes of the longest line. A batch of 64 messages takes about 12 KiB; a removal that takes every
+/// second message of a large mailbox needs the most.
+const LINE_MAX: usize = 4 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -43,6 +43,7 @@ mod mbox_file;
 mod part;
 mod reading;
 mod record;
+mod removal;
 mod table;
 pub mod troubles;
 
@@ -123,6 +124,7 @@ pub enum Location {
 /// One account's mail on this machine's disk.
 pub struct Store {
     disk: Arc<dyn Disk>,
+    folder: PathBuf,
     _lock: Box<dyn DiskFile>,
     ledger: Ledger,
     book: Book,
@@ -163,7 +165,7 @@ impl Store {
         let ledger = open_ledger(&disk, &folder, mailbox, &delivery, now, &mut book)?;
         let part = Part::find(disk.clone(), &folder, book.epoch, book.known.len())?;
         let part_digest = PrefixDigest::new();
-        let mut store = Self { disk, _lock: lock, ledger, book, part, part_digest, now };
+        let mut store = Self { disk, folder, _lock: lock, ledger, book, part, part_digest, now };
         store.settle(Settling::AfterCrash)?;
         store.set_mailbox(mailbox)?;
         store.prepare_target(delivery)?;
@@ -183,6 +185,11 @@ impl Store {
         // In this order: a crash in between must not count the old prefix for the new mailbox.
         self.restart()?;
         self.record(Record::Mailbox(mailbox.to_owned()))
+    }
+
+    /// The account's own folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Length of the mailbox's prefix that is delivered and recorded.
@@ -247,6 +254,16 @@ impl Store {
         self.part.restart(epoch)?;
         self.part_digest = PrefixDigest::new();
         Ok(())
+    }
+
+    /// Says that the mailbox holds nothing beyond what is known. What was delivered before it changed
+    /// and was not met in it since is not in it: the same words, met later, are a new message, unless
+    /// the From_ line is the same too and so the mailbox is back as it was.
+    pub fn counted(&mut self) -> Result<(), StoreError> {
+        match self.book.looks_for_copies() {
+            true => self.record(Record::Counted),
+            false => Ok(()),
+        }
     }
 
     /// The delivered messages of the mailbox, in its order.

@@ -117,6 +117,26 @@ impl Part {
         self.remove()
     }
 
+    /// Gives the bytes behind `known` the place that they have now, `to`, in a new file: by its name
+    /// the old one would be of bytes that stand elsewhere.
+    pub(super) fn shift(&mut self, known: u64, to: u64, epoch: u64) -> Result<(), StoreError> {
+        let old = Self {
+            disk: self.disk.clone(),
+            folder: self.folder.clone(),
+            epoch: self.epoch,
+            file: self.file.take(),
+        };
+        self.epoch = epoch;
+        let mut end = to;
+        old.each_piece(known, old.end(known), &mut |piece| {
+            self.append(end, piece)?;
+            end += piece.len() as u64;
+            Ok(())
+        })?;
+        let Some(file) = old.file else { return Ok(()) };
+        disk::remove_if_there(&*self.disk, &file.path)
+    }
+
     /// Gives the bytes from one offset in the mailbox to another to `each`, in pieces.
     pub(super) fn each_piece(
         &self,

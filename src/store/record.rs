@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
@@ -23,7 +24,7 @@ pub(super) enum Record {
     /// The number of the next Maildir file.
     NextFile(u64),
     /// Messages of earlier epochs that are here.
-    Copies(Vec<(MessageId, Place)>),
+    Copies(Vec<Copied>),
     /// These messages of the mailbox are here already; with `known`, all of it up to there is.
     Kept { known: Option<Known>, entries: Vec<Entry> },
     /// These messages are about to be delivered.
@@ -32,6 +33,19 @@ pub(super) enum Record {
     Done,
     /// The intent before was given up; of its messages only these (by position) were delivered.
     Undo(Vec<usize>),
+    /// These messages of the mailbox (by position, ascending) are about to be removed from it.
+    Removing(Vec<usize>),
+    /// They were. `known` is what is left of the prefix; without it the mailbox is counted from its
+    /// beginning again.
+    Removed(Option<Known>),
+    /// They were not.
+    Stays,
+    /// The mailbox was counted to its end: what has not been met in it is not in it.
+    Counted,
+    /// Messages of which nobody knows whether they are still in the mailbox.
+    Doubtful(Vec<Copied>),
+    /// Messages that were removed from the mailbox and stand in a local mbox, perhaps.
+    Gone(Vec<(MessageId, Place)>),
 }
 
 /// A length of the mailbox's prefix, with its checksums.
@@ -68,6 +82,8 @@ pub(super) struct Entry {
     pub(super) start: u64,
     /// Length of its From_ line.
     pub(super) from_line: u64,
+    /// The CRC-32 of its From_ line. Earlier versions did not note it.
+    pub(super) from_crc: Option<u32>,
     /// Length of its content.
     pub(super) content: u64,
     /// Length of the blank line behind it.
@@ -76,8 +92,19 @@ pub(super) struct Entry {
     pub(super) place: Place,
 }
 
-/// Where a message was delivered.
+/// A message that is here and, so far, in no place of the mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Copied {
+    pub(super) id: MessageId,
+    pub(super) place: Place,
+    pub(super) from: FromMark,
+}
+
+/// What is noted of a From_ line: its length and CRC-32. Earlier versions noted less.
+pub(super) type FromMark = (u64, Option<u32>);
+
+/// Where a message was delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Place {
     /// A Maildir, and the two numbers that its file name is made of.
     Maildir { target: u32, time: u64, file: u64 },
@@ -95,6 +122,11 @@ impl Place {
 }
 
 impl Entry {
+    /// What is noted of its From_ line.
+    pub(super) fn mark(&self) -> FromMark {
+        (self.from_line, self.from_crc)
+    }
+
     /// Where its content begins.
     pub(super) fn header(&self) -> u64 {
         self.start + self.from_line
@@ -137,14 +169,14 @@ impl Record {
                 format!("target mbox {}", escape(path.as_os_str().as_bytes()))
             }
             Self::NextFile(number) => format!("next {number}"),
-            Self::Copies(copies) => copies.iter().fold("copies".to_owned(), |mut text, (id, place)| {
-                // Writing to a String cannot fail.
+            Self::Copies(copies) => copies_text("copies", copies),
+            Self::Doubtful(copies) => copies_text("doubtful", copies),
+            Self::Gone(gone) => gone.iter().fold("gone".to_owned(), |mut text, (id, place)| {
                 let _ = write!(text, " {id}:{}", place_text(place));
                 text
             }),
             Self::Kept { known, entries } => {
-                let known = known.as_ref().map_or("-".into(), |known| known.0.save());
-                entries_text(format!("kept {known}"), entries)
+                entries_text(format!("kept {}", known_text(known.as_ref())), entries)
             }
             Self::Intent(intent) => {
                 let tail = intent.mbox.map_or("-".into(), |tail| format!("{}:{}", tail.len, tail.newlines));
@@ -156,6 +188,13 @@ impl Record {
                 let _ = write!(text, " {position}");
                 text
             }),
+            Self::Removing(positions) => runs(positions).fold("removing".to_owned(), |mut text, run| {
+                let _ = write!(text, " {}-{}", run.start(), run.end());
+                text
+            }),
+            Self::Removed(known) => format!("removed {}", known_text(known.as_ref())),
+            Self::Stays => "stays".into(),
+            Self::Counted => "counted".into(),
         }
     }
 
@@ -176,12 +215,9 @@ impl Record {
                 }
             }
             "next" => Self::NextFile(words.next()?.parse().ok()?),
-            "copies" => Self::Copies(words.by_ref().map(parse_copy).collect::<Option<_>>()?),
+            "copies" => Self::Copies(words.by_ref().map(parse_copied).collect::<Option<_>>()?),
             "kept" => {
-                let known = match words.next()? {
-                    "-" => None,
-                    saved => Some(Known(PrefixDigest::restore(saved).ok()?)),
-                };
+                let known = parse_known(words.next()?)?;
                 Self::Kept { known, entries: words.by_ref().map(parse_entry).collect::<Option<_>>()? }
             }
             "intent" => {
@@ -193,6 +229,12 @@ impl Record {
             }
             "done" => Self::Done,
             "undo" => Self::Undo(words.by_ref().map(|word| word.parse().ok()).collect::<Option<_>>()?),
+            "removing" => Self::Removing(parse_runs(words.by_ref())?),
+            "removed" => Self::Removed(parse_known(words.next()?)?),
+            "stays" => Self::Stays,
+            "counted" => Self::Counted,
+            "doubtful" => Self::Doubtful(words.by_ref().map(parse_copied).collect::<Option<_>>()?),
+            "gone" => Self::Gone(words.by_ref().map(parse_gone).collect::<Option<_>>()?),
             _ => return None,
         };
         words.next().is_none().then_some(record)
@@ -202,10 +244,10 @@ impl Record {
 fn entries_text(mut text: String, entries: &[Entry]) -> String {
     for entry in entries {
         let mark = if entry.known_before { '=' } else { '+' };
-        let Entry { start, from_line, content, separator, id, place, .. } = entry;
-        let place = place_text(place);
+        let Entry { start, content, separator, id, place, .. } = entry;
+        let (from, place) = (mark_text(entry.mark()), place_text(place));
         // Writing to a String cannot fail.
-        let _ = write!(text, " {mark}{start}:{from_line}:{content}:{separator}:{id}:{place}");
+        let _ = write!(text, " {mark}{start}:{from}:{content}:{separator}:{id}:{place}");
     }
     text
 }
@@ -213,16 +255,76 @@ fn entries_text(mut text: String, entries: &[Entry]) -> String {
 fn parse_entry(word: &str) -> Option<Entry> {
     let known_before = word.starts_with('=');
     let mut parts = word.strip_prefix(['=', '+'])?.splitn(6, ':');
+    let start: u64 = parts.next()?.parse().ok()?;
+    let (from_line, from_crc) = parse_mark(parts.next()?)?;
     let mut number = || parts.next()?.parse::<u64>().ok();
-    let (start, from_line, content, separator) = (number()?, number()?, number()?, number()?);
+    let (content, separator) = (number()?, number()?);
     let id = MessageId::parse(parts.next()?)?;
     let place = parse_place(parts.next()?)?;
     // A sum that cannot be is no mailbox's.
     start.checked_add(from_line)?.checked_add(content)?.checked_add(separator)?;
-    Some(Entry { known_before, start, from_line, content, separator, id, place })
+    Some(Entry { known_before, start, from_line, from_crc, content, separator, id, place })
 }
 
-fn parse_copy(word: &str) -> Option<(MessageId, Place)> {
+fn copies_text(word: &str, copies: &[Copied]) -> String {
+    copies.iter().fold(word.to_owned(), |mut text, Copied { id, place, from }| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, " {id}:{}:{}", place_text(place), mark_text(*from));
+        text
+    })
+}
+
+fn known_text(known: Option<&Known>) -> String {
+    known.map_or("-".into(), |known| known.0.save())
+}
+
+fn parse_known(word: &str) -> Option<Option<Known>> {
+    match word {
+        "-" => Some(None),
+        saved => Some(Some(Known(PrefixDigest::restore(saved).ok()?))),
+    }
+}
+
+/// A From_ line's length and CRC: `32.89abcdef`.
+fn mark_text((len, crc): FromMark) -> String {
+    crc.map_or_else(|| len.to_string(), |crc| format!("{len}.{crc:08x}"))
+}
+
+fn parse_mark(word: &str) -> Option<FromMark> {
+    match word.split_once('.') {
+        None => Some((word.parse().ok()?, None)),
+        Some((len, crc)) => Some((len.parse().ok()?, Some(u32::from_str_radix(crc, 16).ok()?))),
+    }
+}
+
+fn parse_copied(word: &str) -> Option<Copied> {
+    let mut parts = word.splitn(3, ':');
+    let (id, place) = (MessageId::parse(parts.next()?)?, parse_place(parts.next()?)?);
+    let from = parts.next().map_or(Some((0, None)), parse_mark)?;
+    Some(Copied { id, place, from })
+}
+
+/// Ascending numbers as runs of neighbours.
+pub(super) fn runs(positions: &[usize]) -> impl Iterator<Item = RangeInclusive<usize>> + '_ {
+    let neighbours = positions.chunk_by(|before, next| before.checked_add(1) == Some(*next));
+    neighbours.filter_map(|run| Some(*run.first()?..=*run.last()?))
+}
+
+fn parse_runs<'a>(words: impl Iterator<Item = &'a str>) -> Option<Vec<usize>> {
+    let mut positions = Vec::new();
+    for word in words {
+        let (first, last) = word.split_once('-')?;
+        let run = first.parse::<usize>().ok()?..=last.parse().ok()?;
+        // No mailbox has as many messages: a damaged line must not fill the memory.
+        if run.end() - run.start().min(run.end()) > POSITIONS_MAX {
+            return None;
+        }
+        positions.extend(run);
+    }
+    Some(positions)
+}
+
+fn parse_gone(word: &str) -> Option<(MessageId, Place)> {
     let (id, place) = word.split_once(':')?;
     Some((MessageId::parse(id)?, parse_place(place)?))
 }
@@ -282,6 +384,8 @@ pub(super) fn unescape_text(word: &str) -> Option<String> {
     String::from_utf8(unescape(word)?).ok()
 }
 
+/// Messages of the largest mailbox that is believed.
+const POSITIONS_MAX: usize = 100_000_000;
 /// The ledger's first word. The number grows when a line changes its meaning.
 const BEGIN: &str = "mailcall-ledger-1";
 
@@ -299,6 +403,7 @@ mod tests {
             known_before,
             start: 5_000_000_000,
             from_line: 32,
+            from_crc: Some(7),
             content: 0,
             separator: 2,
             id,
@@ -312,7 +417,10 @@ mod tests {
             Record::Target(Delivery::Maildir("/home/mary/Mail dir".into())),
             Record::Target(Delivery::Mbox(PathBuf::from(OsString::from_vec(b"/\xff%0".to_vec())))),
             Record::NextFile(12),
-            Record::Copies(vec![(id, file), (id, mbox)]),
+            Record::Copies(vec![
+                Copied { id, place: mbox, from: (32, Some(u32::MAX)) },
+                Copied { id, place: file, from: (0, None) },
+            ]),
             Record::Kept { known: Some(known.clone()), entries: vec![entry(true, file)] },
             Record::Kept { known: None, entries: vec![] },
             Record::Intent(Intent {
@@ -325,6 +433,14 @@ mod tests {
             Record::Done,
             Record::Undo(vec![]),
             Record::Undo(vec![0, 5]),
+            Record::Removing(vec![0, 2, 3, 4, 9]),
+            Record::Removing(vec![]),
+            Record::Removed(None),
+            Record::Removed(Some(Known(PrefixDigest::new()))),
+            Record::Stays,
+            Record::Counted,
+            Record::Doubtful(vec![Copied { id, place: mbox, from: (32, Some(0)) }]),
+            Record::Gone(vec![(id, mbox)]),
         ]
     }
 
@@ -335,6 +451,17 @@ mod tests {
             assert!(text.bytes().all(|byte| (b' '..0x7f).contains(&byte)), "{text}");
             assert_eq!(Record::parse(&text), Some(record), "{text}");
         }
+    }
+
+    #[test]
+    fn a_line_of_a_version_that_noted_no_from_lines_is_read() {
+        let id = MessageId::of(b"x");
+        let text = format!("kept - =5:32:0:2:{id}:d3.9.7");
+        let Some(Record::Kept { entries, .. }) = Record::parse(&text) else { panic!("{text}") };
+        assert_eq!(entries[0].mark(), (32, None));
+        let copied = Copied { id, place: entries[0].place, from: (0, None) };
+        assert_eq!(Record::parse(&format!("copies {id}:d3.9.7")), Some(Record::Copies(vec![copied])));
+        assert_eq!(Record::parse(&format!("removing 0-{}", u64::MAX)), None);
     }
 
     #[test]

@@ -101,9 +101,14 @@ impl MemoryDisk {
                 Fate::Lost | Fate::NamesOnly => synced.clone(),
                 Fate::Zeros => zeros(data.len()),
                 Fate::Kept => data.clone(),
-                Fate::Random(_) => match dice.roll(4) {
+                Fate::Random(_) => match dice.roll(5) {
                     0 => synced.clone(),
-                    1 => zeros(data.len()),
+                    // Some sectors of what was written over the old bytes, and not others.
+                    1 if data.len() == synced.len() => {
+                        let sectors = data.chunks(SECTOR).zip(synced.chunks(SECTOR));
+                        sectors.flat_map(|both| [both.0, both.1][dice.roll(2)].to_vec()).collect()
+                    }
+                    1 | 3 => zeros(data.len()),
                     2 if data.len() > synced.len() => {
                         data[..synced.len() + dice.roll(data.len() - synced.len())].to_vec()
                     }
@@ -349,6 +354,9 @@ impl Drop for MemoryFile {
         }
     }
 }
+
+/// Bytes that reach this disk together, or not.
+const SECTOR: usize = 32;
 
 /// A small generator (splitmix64): the same seed, the same fate.
 pub struct Dice(pub u64);

@@ -145,6 +145,10 @@ pub struct Remote {
 pub struct TelnetHost {
     /// Where.
     pub remote: Remote,
+    /// The terminal that it is told, if it asks.
+    pub term: String,
+    /// The size of that terminal's screen.
+    pub window: Window,
     /// Ask for BINARY (RFC 856), and agree to it.
     pub binary: bool,
 }
@@ -170,11 +174,7 @@ pub(super) fn check_kind(raw: &LineToml, place: &Place<'_>) -> Result<LineKind, 
         "serial" => LineKind::Serial(check_serial(raw, place)?),
         "exec" => LineKind::Exec(check_exec(raw, place)?),
         "tcp" => LineKind::Tcp(check_remote(raw, None, place)?),
-        "telnet" => {
-            let remote = check_remote(raw, Some(TELNET_PORT), place)?;
-            let binary = raw.binary.as_ref().is_none_or(|binary| *binary.get_ref());
-            LineKind::Telnet(TelnetHost { remote, binary })
-        }
+        "telnet" => LineKind::Telnet(check_telnet(raw, place)?),
         "rfc2217" => {
             let remote = check_remote(raw, None, place)?;
             LineKind::Rfc2217(RemotePort { remote, settings: check_port(raw, place)? })
@@ -213,8 +213,8 @@ fn keys(raw: &LineToml) -> Vec<Key> {
         ("stop_bits", at(&raw.stop_bits), &["serial", "rfc2217"]),
         ("strip", at(&raw.strip), &["serial", "rfc2217"]),
         ("command", at(&raw.command), &["exec"]),
-        ("term", at(&raw.term), &["exec"]),
-        ("window", at(&raw.window), &["exec"]),
+        ("term", at(&raw.term), &["exec", "telnet"]),
+        ("window", at(&raw.window), &["exec", "telnet"]),
         ("env", at(&raw.env), &["exec"]),
         ("clean_env", at(&raw.clean_env), &["exec"]),
         ("folder", at(&raw.folder), &["exec"]),
@@ -283,29 +283,8 @@ fn check_exec(raw: &LineToml, place: &Place<'_>) -> Result<ExecCommand, ConfigEr
         return Err(place.wrong(raw.kind.span(), message.to_owned()));
     };
     let mut exec = ExecCommand::new(command.get_ref().clone());
+    (exec.term, exec.window) = (check_term(raw, place)?, check_window(raw, place)?);
     let refuse = |span, message: &str| Err(place.wrong(span, message.to_owned()));
-    if let Some(term) = &raw.term {
-        if term.get_ref().is_empty() || has_control(term.get_ref()) {
-            return refuse(term.span(), "`term` is a kind of terminal: \"vt100\", \"dumb\"");
-        }
-        exec.term.clone_from(term.get_ref());
-    }
-    if let Some(window) = &raw.window {
-        let usual = Window::default();
-        let WindowToml { rows, columns } = *window.get_ref();
-        exec.window = Window { rows: rows.unwrap_or(usual.rows), columns: columns.unwrap_or(usual.columns) };
-        if !ROWS_BOUNDS.contains(&exec.window.rows) || !COLUMNS_BOUNDS.contains(&exec.window.columns) {
-            let (rows, columns) = (ROWS_BOUNDS, COLUMNS_BOUNDS);
-            let message = format!(
-                "`window` has {} to {} rows and {} to {} columns",
-                rows.start(),
-                rows.end(),
-                columns.start(),
-                columns.end()
-            );
-            return Err(place.wrong(window.span(), message));
-        }
-    }
     if let Some(env) = &raw.env {
         let bad_name = |name: &str| name.is_empty() || name.contains('=') || has_control(name);
         let bad = |(name, value): (&String, &String)| bad_name(name) || value.contains('\0');
@@ -325,6 +304,43 @@ fn check_exec(raw: &LineToml, place: &Place<'_>) -> Result<ExecCommand, ConfigEr
         exec.folder = Some(expand_home(folder.get_ref()));
     }
     Ok(exec)
+}
+
+fn check_term(raw: &LineToml, place: &Place<'_>) -> Result<String, ConfigError> {
+    let Some(term) = &raw.term else { return Ok(TERM.to_owned()) };
+    if term.get_ref().is_empty() || has_control(term.get_ref()) {
+        let message = "`term` is a kind of terminal: \"vt100\", \"dumb\"";
+        return Err(place.wrong(term.span(), message.to_owned()));
+    }
+    Ok(term.get_ref().clone())
+}
+
+fn check_window(raw: &LineToml, place: &Place<'_>) -> Result<Window, ConfigError> {
+    let usual = Window::default();
+    let Some(given) = &raw.window else { return Ok(usual) };
+    let WindowToml { rows, columns } = *given.get_ref();
+    let window = Window { rows: rows.unwrap_or(usual.rows), columns: columns.unwrap_or(usual.columns) };
+    if !ROWS_BOUNDS.contains(&window.rows) || !COLUMNS_BOUNDS.contains(&window.columns) {
+        let (rows, columns) = (ROWS_BOUNDS, COLUMNS_BOUNDS);
+        let message = format!(
+            "`window` has {} to {} rows and {} to {} columns",
+            rows.start(),
+            rows.end(),
+            columns.start(),
+            columns.end()
+        );
+        return Err(place.wrong(given.span(), message));
+    }
+    Ok(window)
+}
+
+fn check_telnet(raw: &LineToml, place: &Place<'_>) -> Result<TelnetHost, ConfigError> {
+    Ok(TelnetHost {
+        remote: check_remote(raw, Some(TELNET_PORT), place)?,
+        term: check_term(raw, place)?,
+        window: check_window(raw, place)?,
+        binary: raw.binary.as_ref().is_none_or(|binary| *binary.get_ref()),
+    })
 }
 
 fn check_remote(raw: &LineToml, usual_port: Option<u16>, place: &Place<'_>) -> Result<Remote, ConfigError> {

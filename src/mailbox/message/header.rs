@@ -34,6 +34,11 @@ impl Field {
         self.raw.extend(taken.iter().map(|byte| if *byte == b'\r' { b' ' } else { *byte }));
     }
 
+    /// The value as it stands there, unfolded and undecoded.
+    pub(super) fn raw(&self) -> &[u8] {
+        self.raw.trim_ascii()
+    }
+
     /// The value as text: encoded words (RFC 2047) and UTF-8 (RFC 6532) read, anything else taken for
     /// Latin-1, white space made single. A field cut at [`FIELD_BYTES_MAX`] ends in `…`.
     pub fn value(&self) -> String {
