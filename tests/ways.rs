@@ -12,14 +12,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::at_terminal::AtTerminal;
-use common::servers::{Asks, Getty, Inetd, NO_KEYS, PySerial, Relay, Ser2net, Socat, Sshd, TRUSTING, Whose};
+use common::servers::{
+    Asks, Getty, Inetd, NO_KEYS, PySerial, Relay, Ser2net, Socat, Sshd, Sshfs, TRUSTING, Whose,
+};
 use common::*;
 
 /// A way to a mailbox, ready to be used by the account `home`.
 struct Way {
     home: Home,
-    /// Where the mail is, for a look at it from behind.
+    /// Where the mail is, for a look at it from behind: a file, or a Maildir.
     mailbox: PathBuf,
+    /// The mail is on this machine.
+    is_here: bool,
     /// What runs meanwhile. It ends in this order.
     _servers: Vec<Box<dyn Any>>,
 }
@@ -53,16 +57,20 @@ macro_rules! ways {
 }
 
 ways! {
-    dial_up: fetch list resume terminal;
-    null_modem: fetch list resume terminal;
-    telnet_inetutils: fetch list resume terminal;
-    telnet_busybox: fetch list resume terminal;
-    rfc2217_ser2net: fetch list resume terminal;
-    rfc2217_pyserial: fetch list resume terminal;
-    tcp_modem: fetch list resume terminal;
-    tcp_login: fetch list resume terminal;
-    exec_shell: fetch list resume terminal;
-    exec_ssh: fetch list resume terminal;
+    file_mbox: fetch list delete resume;
+    file_maildir: fetch list delete resume;
+    sshfs_mbox: fetch list delete resume;
+    sshfs_maildir: fetch list delete resume;
+    dial_up: fetch list delete resume terminal;
+    null_modem: fetch list delete resume terminal;
+    telnet_inetutils: fetch list delete resume terminal;
+    telnet_busybox: fetch list delete resume terminal;
+    rfc2217_ser2net: fetch list delete resume terminal;
+    rfc2217_pyserial: fetch list delete resume terminal;
+    tcp_modem: fetch list delete resume terminal;
+    tcp_login: fetch list delete resume terminal;
+    exec_shell: fetch list delete resume terminal;
+    exec_ssh: fetch list delete resume terminal;
 }
 
 /// How a way is started; `None`, said loudly, where this machine cannot.
@@ -72,6 +80,7 @@ type Start = fn(&Cell) -> Option<Way>;
 
 fn fetch(start: Start) {
     let Some(way) = start(&Cell::of(sample())) else { return };
+    let before = way.held();
     let first = way.home.fetch();
     first.ended(0, "done");
     assert_eq!(first.number("messages_new") as usize, messages(&sample()).len());
@@ -81,34 +90,69 @@ fn fetch(start: Start) {
     assert_eq!(second.number("messages_new"), 0);
     assert!(second.number("bytes_down") < 4_000, "{}", second.out);
     assert_eq!(way.home.mail(), messages(&sample()));
-    assert_eq!(way.held(), sample(), "the mailbox is as it was");
+    assert_eq!(way.held(), before, "the mailbox is as it was");
 }
 
 fn list(start: Start) {
     let Some(way) = start(&Cell::of(sample())) else { return };
-    let listed = way.home.run(&["list", "--json", "home"]);
-    assert_eq!(listed.code, 0, "{}", listed.err);
-    let rows: Vec<serde_json::Value> =
-        listed.out.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
+    let rows = way.listed();
     assert_eq!(rows.len(), messages(&sample()).len());
-    assert!(rows.iter().all(|row| row["state"] == "new"), "{}", listed.out);
+    for subject in ["The hut is open", "Grüße von der Wetterhütte – und ein Bär?"] {
+        assert_eq!(rows.iter().filter(|row| row["subject"] == subject).count(), 1, "{subject}: {rows:?}");
+    }
+    assert!(rows.iter().all(|row| row["state"] == "new"), "{rows:?}");
     assert_eq!(way.home.mail(), Vec::<Vec<u8>>::new(), "nothing is delivered by looking");
 }
 
+fn delete(start: Start) {
+    let Some(way) = start(&Cell::of(sample())) else { return };
+    let early = way.home.run(&["delete", "home", "2"]);
+    assert_eq!(early.code, 64, "what is not here yet is not deleted: {}", early.err);
+    way.home.fetch().ended(0, "done");
+    let before = way.held();
+    let chosen = way.listed()[1]["subject"].clone();
+    let ran = way.home.run(&["delete", "--json", "home", "2"]);
+    ran.ended(0, "done");
+    assert_eq!(ran.number("messages_deleted"), 1);
+    let after = way.held();
+    let gone: Vec<_> = before.iter().filter(|message| !after.contains(message)).collect();
+    assert_eq!((gone.len(), after.len()), (1, before.len() - 1));
+    assert!(String::from_utf8_lossy(gone[0]).contains(chosen.as_str().unwrap()), "{chosen} was meant");
+    // And all the others by a fetch that is to leave nothing behind. What is here stays here.
+    way.home.account_also("keep = false\n");
+    let ran = way.home.fetch();
+    ran.ended(0, "done");
+    assert_eq!((ran.number("messages_new"), ran.number("messages_deleted")), (0, before.len() as u64 - 1));
+    assert_eq!(way.held(), Vec::<Vec<u8>>::new());
+    assert_eq!(way.home.mail(), messages(&sample()));
+}
+
 fn resume(start: Start) {
-    let mail = sample().repeat(4);
+    let mail = sample().repeat(MANY);
     let half = mail.len() as u64 / 2;
     let Some(way) = start(&Cell { mail: mail.clone(), cut_after: Some(half) }) else { return };
-    let first = way.home.fetch();
-    first.ended(75, "carrier-lost");
-    assert!(way.home.mail().len() < messages(&mail).len());
-    let second = way.home.fetch();
-    second.ended(0, "done");
-    assert!(way.home.mail() == messages(&mail), "each message once");
-    // As text each three bytes are four.
-    let whole = if second.json("transfer") == "text" { mail.len() * 4 / 3 } else { mail.len() } as u64;
-    assert!(second.number("bytes_down") < whole - half / 2, "what was here came again: {}", second.out);
+    if way.is_here {
+        // No line that could be lost: the program itself is killed.
+        let mut child = way.home.command(&["-q", "fetch", "home"]).spawn().unwrap();
+        wait_for("some mail", || way.home.mail().len() > 5);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    } else {
+        way.home.fetch().ended(75, "carrier-lost");
+    }
+    let (all, here) = (messages(&mail), way.home.mail().len());
+    assert!(here < all.len(), "it was over before it was cut off");
+    let rest = way.home.fetch();
+    rest.ended(0, "done");
+    assert!(way.home.mail() == all, "each message once: {}", rest.out);
+    assert_eq!(rest.number("messages_new") as usize, all.len() - here);
+    // As text, three bytes are four.
+    let whole = if rest.json("transfer") == "text" { mail.len() * 4 / 3 } else { mail.len() } as u64;
+    assert!(rest.number("bytes_down") < whole - half / 2, "what was here came again: {}", rest.out);
 }
+
+/// So often the sample: enough for a cut to be in the middle.
+const MANY: usize = 16;
 
 fn terminal(start: Start) {
     let Some(way) = start(&Cell::of(sample())) else { return };
@@ -124,8 +168,33 @@ fn terminal(start: Start) {
 // The ways.
 
 impl Way {
-    fn held(&self) -> Vec<u8> {
-        std::fs::read(&self.mailbox).unwrap()
+    /// The messages that the mailbox holds, as they stand there.
+    fn held(&self) -> Vec<Vec<u8>> {
+        let mut held = Vec::new();
+        if self.mailbox.is_file() {
+            for line in std::fs::read(&self.mailbox).unwrap().split_inclusive(|byte| *byte == b'\n') {
+                if line.starts_with(b"From ")
+                    && held.last().is_none_or(|last: &Vec<u8>| last.ends_with(b"\n\n"))
+                {
+                    held.push(Vec::new());
+                }
+                held.last_mut().expect("an mbox begins with From_").extend_from_slice(line);
+            }
+            return held;
+        }
+        for folder in ["new", "cur"] {
+            for file in std::fs::read_dir(self.mailbox.join(folder)).unwrap() {
+                held.push(std::fs::read(file.unwrap().path()).unwrap());
+            }
+        }
+        held.sort();
+        held
+    }
+
+    fn listed(&self) -> Vec<serde_json::Value> {
+        let listed = self.home.run(&["list", "--json", "home"]);
+        assert_eq!(listed.code, 0, "{}", listed.err);
+        listed.out.lines().map(|row| serde_json::from_str(row).unwrap()).collect()
     }
 }
 
@@ -175,11 +244,61 @@ fn at_rest(path: &Path) {
     file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(3600)).unwrap();
 }
 
+fn file_mbox(cell: &Cell) -> Option<Way> {
+    let (dir, path) = spool(cell);
+    let home = Home::with_line("kind = \"file\"\n", &format!("mailbox = {:?}\n", path.display().to_string()));
+    Some(Way { home, mailbox: path, is_here: true, _servers: vec![Box::new(dir)] })
+}
+
+fn file_maildir(cell: &Cell) -> Option<Way> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("Maildir");
+    maildir(&path, &cell.mail);
+    let mailbox = format!("mailbox = {{ maildir = {:?} }}\n", path.display().to_string());
+    let home = Home::with_line("kind = \"file\"\n", &mailbox);
+    Some(Way { home, mailbox: path, is_here: true, _servers: vec![Box::new(dir)] })
+}
+
+/// Puts the messages of an mbox into a Maildir, as a delivery agent does.
+fn maildir(path: &Path, mbox: &[u8]) {
+    for folder in ["new", "cur", "tmp"] {
+        std::fs::create_dir_all(path.join(folder)).unwrap();
+    }
+    for (number, message) in messages(mbox).iter().enumerate() {
+        std::fs::write(path.join(format!("new/{}.M{number}P1.host", 1_767_225_600 + number)), message)
+            .unwrap();
+    }
+}
+
+fn sshfs_mbox(cell: &Cell) -> Option<Way> {
+    let (mount, below) = Sshfs::mount(user(cell)?, cell.cut_after)?;
+    std::fs::write(below.join("mary"), &cell.mail).unwrap();
+    at_rest(&below.join("mary"));
+    mount.sshd.user.gets(&below.join("mary"));
+    let path = mount.at.join("mary").display().to_string();
+    let home = Home::with_line("kind = \"file\"\n", &format!("mailbox = {path:?}\n"));
+    Some(Way { home, mailbox: below.join("mary"), is_here: false, _servers: vec![Box::new(mount)] })
+}
+
+fn sshfs_maildir(cell: &Cell) -> Option<Way> {
+    let (mount, below) = Sshfs::mount(user(cell)?, cell.cut_after)?;
+    maildir(&below.join("Maildir"), &cell.mail);
+    mount.sshd.user.gets(&below.join("Maildir"));
+    let path = mount.at.join("Maildir").display().to_string();
+    let home = Home::with_line("kind = \"file\"\n", &format!("mailbox = {{ maildir = {path:?} }}\n"));
+    Some(Way { home, mailbox: below.join("Maildir"), is_here: false, _servers: vec![Box::new(mount)] })
+}
+
 fn dial_up(cell: &Cell) -> Option<Way> {
     let user = user(cell)?;
     let sim = modem(cell, &["--host", "/bin/login"]);
     let home = user.home(&sim, "");
-    Some(Way { home, mailbox: user.mailbox.clone(), _servers: vec![Box::new(sim), Box::new(user)] })
+    Some(Way {
+        home,
+        mailbox: user.mailbox.clone(),
+        is_here: false,
+        _servers: vec![Box::new(sim), Box::new(user)],
+    })
 }
 
 fn null_modem(cell: &Cell) -> Option<Way> {
@@ -188,7 +307,12 @@ fn null_modem(cell: &Cell) -> Option<Way> {
     let device = getty.device.display().to_string();
     let line = format!("kind = \"serial\"\ndevice = {device:?}\nspeed = 115200\nmodem = \"none\"\n");
     let home = Home::with_line(&line, &logs_in(&user));
-    Some(Way { home, mailbox: user.mailbox.clone(), _servers: vec![Box::new(getty), Box::new(user)] })
+    Some(Way {
+        home,
+        mailbox: user.mailbox.clone(),
+        is_here: false,
+        _servers: vec![Box::new(getty), Box::new(user)],
+    })
 }
 
 fn telnet_inetutils(cell: &Cell) -> Option<Way> {
@@ -205,7 +329,12 @@ fn telnet(cell: &Cell, whose: Whose) -> Option<Way> {
     let relay = Relay::to(inetd.address.port(), cell.cut_after);
     let line = format!("kind = \"telnet\"\naddress = \"127.0.0.1:{}\"\n", relay.port);
     let home = Home::with_line(&line, &logs_in(&user));
-    Some(Way { home, mailbox: user.mailbox.clone(), _servers: vec![Box::new(inetd), Box::new(user)] })
+    Some(Way {
+        home,
+        mailbox: user.mailbox.clone(),
+        is_here: false,
+        _servers: vec![Box::new(inetd), Box::new(user)],
+    })
 }
 
 fn rfc2217_ser2net(cell: &Cell) -> Option<Way> {
@@ -213,7 +342,12 @@ fn rfc2217_ser2net(cell: &Cell) -> Option<Way> {
     let server = Ser2net::start(Ser2net::RFC2217, &sim.device)?;
     let line = format!("kind = \"rfc2217\"\naddress = \"{}\"\n", server.address());
     let home = Home::with_line(&line, &account);
-    Some(Way { home, mailbox, _servers: vec![Box::new(server), Box::new(sim), Box::new(dir)] })
+    Some(Way {
+        home,
+        mailbox,
+        is_here: false,
+        _servers: vec![Box::new(server), Box::new(sim), Box::new(dir)],
+    })
 }
 
 fn rfc2217_pyserial(cell: &Cell) -> Option<Way> {
@@ -221,7 +355,12 @@ fn rfc2217_pyserial(cell: &Cell) -> Option<Way> {
     let server = PySerial::start(&sim.device, &[])?;
     let line = format!("kind = \"rfc2217\"\naddress = \"{}\"\n", server.address());
     let home = Home::with_line(&line, &account);
-    Some(Way { home, mailbox, _servers: vec![Box::new(server), Box::new(sim), Box::new(dir)] })
+    Some(Way {
+        home,
+        mailbox,
+        is_here: false,
+        _servers: vec![Box::new(server), Box::new(sim), Box::new(dir)],
+    })
 }
 
 fn tcp_modem(cell: &Cell) -> Option<Way> {
@@ -229,7 +368,12 @@ fn tcp_modem(cell: &Cell) -> Option<Way> {
     let server = Ser2net::start("", &sim.device)?;
     let line = format!("kind = \"tcp\"\naddress = \"{}\"\nmodem = \"generic\"\n", server.address());
     let home = Home::with_line(&line, &account);
-    Some(Way { home, mailbox, _servers: vec![Box::new(server), Box::new(sim), Box::new(dir)] })
+    Some(Way {
+        home,
+        mailbox,
+        is_here: false,
+        _servers: vec![Box::new(server), Box::new(sim), Box::new(dir)],
+    })
 }
 
 fn tcp_login(cell: &Cell) -> Option<Way> {
@@ -238,7 +382,12 @@ fn tcp_login(cell: &Cell) -> Option<Way> {
     let relay = Relay::to(socat.address.port(), cell.cut_after);
     let line = format!("kind = \"tcp\"\naddress = \"127.0.0.1:{}\"\n", relay.port);
     let home = Home::with_line(&line, &logs_in(&user));
-    Some(Way { home, mailbox: user.mailbox.clone(), _servers: vec![Box::new(socat), Box::new(user)] })
+    Some(Way {
+        home,
+        mailbox: user.mailbox.clone(),
+        is_here: false,
+        _servers: vec![Box::new(socat), Box::new(user)],
+    })
 }
 
 fn exec_shell(cell: &Cell) -> Option<Way> {
@@ -257,14 +406,14 @@ fn exec_shell(cell: &Cell) -> Option<Way> {
     };
     let line = format!("kind = \"exec\"\ncommand = [\"sh\", \"-c\", {script:?}]\n");
     let home = Home::with_line(&line, &format!("mailbox = {:?}\n", path.display().to_string()));
-    Some(Way { home, mailbox: path, _servers: vec![Box::new(dir)] })
+    Some(Way { home, mailbox: path, is_here: false, _servers: vec![Box::new(dir)] })
 }
 
 fn exec_ssh(cell: &Cell) -> Option<Way> {
     let sshd = Sshd::start(user(cell)?, Asks::Ssh)?;
     let relay = Relay::to(sshd.port, cell.cut_after);
     let home = sshd.home_through(relay.port, &[TRUSTING, NO_KEYS], "");
-    Some(Way { home, mailbox: sshd.user.mailbox.clone(), _servers: vec![Box::new(sshd)] })
+    Some(Way { home, mailbox: sshd.user.mailbox.clone(), is_here: false, _servers: vec![Box::new(sshd)] })
 }
 
 // The table.

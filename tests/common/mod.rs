@@ -132,6 +132,13 @@ impl Home {
         std::fs::write(dir.join("config.toml"), text).unwrap();
     }
 
+    /// Puts more keys into the account, which stands last.
+    pub fn account_also(&self, keys: &str) {
+        let file = self.dir.path().join(".config/mailcall/config.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text + keys).unwrap();
+    }
+
     pub fn maildir(&self) -> PathBuf {
         self.dir.path().join("Mail/home")
     }
@@ -201,6 +208,11 @@ impl User {
         let ids = nix::unistd::User::from_name(&user.name).unwrap().unwrap();
         nix::unistd::chown(&user.mailbox, Some(ids.uid), Some(ids.gid)).unwrap();
         Some(user)
+    }
+
+    /// Makes a file, or a folder with all that is in it, this user's.
+    pub fn gets(&self, path: &Path) {
+        assert!(Command::new("chown").arg("-R").arg(&self.name).arg(path).status().unwrap().success());
     }
 
     pub fn append(&self, bytes: &[u8]) {

@@ -334,6 +334,51 @@ impl Drop for Sshd {
     }
 }
 
+/// The home of a user on another machine, mounted here by sshfs.
+pub struct Sshfs {
+    pub at: PathBuf,
+    pub sshd: Sshd,
+    _dir: tempfile::TempDir,
+}
+
+impl Sshfs {
+    /// The mount, and the folder that it shows; `None`, said loudly, where this machine cannot mount.
+    ///
+    /// Its connection breaks as that of a [`Relay`]; it is made anew for whoever asks next.
+    pub fn mount(user: User, cut_after: Option<u64>) -> Option<(Self, PathBuf)> {
+        if !have("sshfs") || !have("fusermount3") {
+            return None;
+        }
+        let sshd = Sshd::start(user, Asks::Never)?;
+        let relay = Relay::to(sshd.port, cut_after);
+        let below = nix::unistd::User::from_name(&sshd.user.name).unwrap().unwrap().dir;
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().join("mnt");
+        fs::create_dir(&at).unwrap();
+        let known = format!("UserKnownHostsFile={}", sshd.known_hosts().display());
+        let key = format!("IdentityFile={}", sshd.key("").display());
+        let mut command = Command::new("sshfs");
+        command.arg(format!("{}@127.0.0.1:", sshd.user.name)).arg(&at);
+        command.args(["-p", &relay.port.to_string(), "-F", "none", "-o", "reconnect"]);
+        for option in [&known, &key, TRUSTING, "GlobalKnownHostsFile=none", "IdentityAgent=none"] {
+            command.args(["-o", option]);
+        }
+        let mounted = command.stdin(Stdio::null()).output().unwrap();
+        if !mounted.status.success() {
+            let said = String::from_utf8_lossy(&mounted.stderr).trim().to_owned();
+            missing(&format!("sshfs cannot mount here: {said}"));
+            return None;
+        }
+        Some((Self { at, sshd, _dir: dir }, below))
+    }
+}
+
+impl Drop for Sshfs {
+    fn drop(&mut self) {
+        let _ = Command::new("fusermount3").args(["-u", "-z"]).arg(&self.at).status();
+    }
+}
+
 pub fn keygen(file: &Path, passphrase: &str) {
     let made = Command::new("ssh-keygen")
         .args(["-q", "-t", "ed25519", "-N", passphrase, "-f"])
