@@ -3,8 +3,9 @@
 //!
 //! A call is a chain of conversations over one line. Each is a [`machine`]: told the time and what
 //! arrived, it answers with what to send and when to wake it, and does no I/O. [`session::link`]
-//! pumps one after the other, so the same code runs over a serial port, over `ssh` on a PTY, and in
-//! virtual time over a simulated line.
+//! pumps one after the other, so the same code runs over a serial port, over `ssh` on a PTY, over TELNET,
+//! and in virtual time over a simulated line. A mailbox on a path needs no call: the same work is done
+//! over [`access::path`].
 //!
 //! ```text
 //!    cli  ── what the user asked for ──  config ── password: secret
@@ -15,7 +16,7 @@
 //!     │
 //!     │ link: bytes ⇅ one machine at a time, the line's clock, loss of carrier, transcript
 //!     │
-//!     ├── line ······ serial port, or a command on a PTY ············ bytes ⇅ the world
+//!     ├── line ······ serial, a command on a PTY, tcp, telnet, rfc2217  bytes ⇅ the world
 //!     ├── modem ····· AT commands ─────────────▶ CONNECT, or why not
 //!     ├── login ····· banners, prompts ────────▶ a prompt
 //!     ├── shell ····· a loader, an agent ──────▶ commands run once, exact bytes back

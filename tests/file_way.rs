@@ -178,6 +178,98 @@ fn a_mailbox_on_sshfs_passes_the_same() {
     maildir_in(at.path());
 }
 
+/// A file system that fails as it is told to, over a folder with a mailbox; the mount first.
+fn faulty(mailbox: &[u8]) -> Option<(FaultyMount, tempfile::TempDir)> {
+    let package = have_python("mfusepy").filter(|_| have("fusermount"))?;
+    let dir = tempfile::tempdir().unwrap();
+    let (below, at) = (dir.path().join("below"), dir.path().join("at"));
+    for folder in [&below, &at] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    std::fs::write(below.join("mary"), mailbox).unwrap();
+    at_rest(&below.join("mary"));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/file_way/faulty_fs.py");
+    let mut command = Command::new("python3");
+    command.env("PYTHONPATH", package).arg(script).args([&below, &at]).stdin(Stdio::null());
+    let mut server = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut ended = None;
+    wait_for("the faulty file system", || {
+        ended = server.try_wait().unwrap();
+        ended.is_some() || at.join("mary").exists()
+    });
+    if ended.is_some() {
+        let mut said = String::new();
+        server.stderr.unwrap().read_to_string(&mut said).unwrap();
+        missing(&format!("mfusepy cannot mount here (is there a /dev/fuse, and may it be used?): {said}"));
+        return None;
+    }
+    Some((FaultyMount { _mount: Mount { at }, server, below }, dir))
+}
+
+struct FaultyMount {
+    _mount: Mount,
+    server: Child,
+    below: PathBuf,
+}
+
+impl FaultyMount {
+    fn tell(&self, suffix: &str, text: &str) {
+        std::fs::write(self.below.with_extension(suffix), text).unwrap();
+    }
+}
+
+impl Drop for FaultyMount {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.below.with_extension("hangs"));
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+#[test]
+fn a_file_that_becomes_stale_is_opened_again_but_not_for_ever() {
+    let Some((mount, dir)) = faulty(&sample()) else { return };
+    let home = at(&dir.path().join("at/mary"), "");
+    mount.tell("stale", "1000000");
+    let ran = home.fetch();
+    ran.ended(75, "mailbox-locked");
+    assert!(ran.err.contains("became stale") && ran.err.contains("carrying the mail"), "{}", ran.err);
+    mount.tell("stale", "3");
+    home.fetch().ended(0, "done");
+    assert_eq!(home.mail(), messages(&sample()));
+    mount.tell("stale", "3");
+    assert_eq!(home.run(&["list", "home", "--json"]).out.lines().count(), messages(&sample()).len());
+    assert_eq!(names_in(&mount.below), ["mary"]);
+}
+
+#[test]
+fn a_file_system_that_hangs_is_told_after_a_minute_and_ctrl_c_is_heeded_at_once() {
+    at_once([true, false], |signal| {
+        let Some((mount, dir)) = faulty(&sample()) else { return };
+        let home = at(&dir.path().join("at/mary"), "");
+        mount.tell("hangs", "");
+        let mut command = home.command(&["fetch", "home", "--json", "-v"]);
+        let mut fetching = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut err = fetching.stderr.take().unwrap();
+        read_until(&mut err, "carrying mail");
+        let begun = now();
+        if signal {
+            let pid = nix::unistd::Pid::from_raw(fetching.id() as i32);
+            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+        }
+        let (outcome, says, seconds) = match signal {
+            true => ("interrupted", "ended by Ctrl-C", 0..10),
+            false => ("carrier-lost", "does not answer: nothing for 60 s", 55..75),
+        };
+        read_until(&mut err, says);
+        assert!(seconds.contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+        // FUSE lets go of a process only when the request that its server has taken is answered.
+        std::fs::remove_file(mount.below.with_extension("hangs")).unwrap();
+        std::io::copy(&mut err, &mut std::io::sink()).unwrap();
+        Ran::new(fetching.wait_with_output().unwrap()).ended(75, outcome);
+    });
+}
+
 #[test]
 fn what_is_no_mailbox_has_its_own_outcome() {
     let (dir, path) = spool(b"");
@@ -208,10 +300,17 @@ fn an_ordinary_user_reads_a_mailbox_where_no_lock_can_be_made_and_not_another_s(
     let mailbox = PathBuf::from("/var/mail").join(&user.name);
     at_rest(&mailbox);
     let home = Home::with_line("kind = \"file\"\n", "");
+    let tools = tempfile::tempdir().unwrap();
+    let copy = for_everybody(Path::new(program()), tools.path());
     let run_as = |args: &[&str]| {
         let chown = Command::new("chown").arg("-R").arg(&user.name).arg(home.dir.path()).status().unwrap();
         assert!(chown.success());
-        let mut command = home.command(args);
+        let mut command = Command::new(&copy);
+        command
+            .args(args)
+            .env("HOME", home.dir.path())
+            .env_remove("XDG_CONFIG_HOME")
+            .env_remove("XDG_STATE_HOME");
         let (uid, gid) = ids(&user.name);
         std::os::unix::process::CommandExt::uid(&mut command, uid);
         std::os::unix::process::CommandExt::gid(&mut command, gid);
@@ -259,10 +358,10 @@ fn an_ordinary_user_rewrites_a_mailbox_in_var_mail_only_under_a_dotlock_that_a_h
     let mailbox = PathBuf::from("/var/mail").join(&user.name);
     let lock = mailbox.with_extension("lock");
     let tools = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(tools.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let child = for_everybody(&std::env::current_exe().unwrap(), tools.path());
     let as_user = |path: &Path| {
         let (uid, gid) = ids(&user.name);
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        let mut command = Command::new(&child);
         command.args(["--exact", "child_that_locks_to_rewrite", "--ignored", "--nocapture"]);
         command.env("CHILD_LOCKS", &mailbox).env("PATH", path).env("HOME", "/");
         std::os::unix::process::CommandExt::uid(&mut command, uid);
@@ -286,6 +385,15 @@ fn an_ordinary_user_rewrites_a_mailbox_in_var_mail_only_under_a_dotlock_that_a_h
         std::fs::remove_file(&lock).unwrap();
         assert!(held.contains("is locked: the dotlock"), "{helper}: {held}");
     }
+}
+
+/// A copy that any user may run, wherever the original is.
+fn for_everybody(program: &Path, folder: &Path) -> PathBuf {
+    std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let copy = folder.join("copy");
+    std::fs::copy(program, &copy).unwrap();
+    std::fs::set_permissions(&copy, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    copy
 }
 
 fn ids(name: &str) -> (u32, u32) {
@@ -457,30 +565,75 @@ fn programs_that_lock_in_either_order_and_we_never_wait_for_each_other_for_ever(
     if !have("python3") || !have("dotlockfile") {
         return;
     }
-    let (dir, path) = spool(b"");
-    // Debian's order, Dovecot's, Python's own module, and a program that knows the dotlock only.
-    let scripts = [
-        "f=open(box,'ab'); fcntl.lockf(f,fcntl.LOCK_EX); dot(); f.write(mail); f.flush(); undot()",
-        "dot(); f=open(box,'ab'); fcntl.lockf(f,fcntl.LOCK_EX); f.write(mail); f.flush(); undot()",
-        "m=mailbox.mbox(box,create=False); lock(m); m.add(mailbox.mboxMessage(mail)); m.flush(); m.unlock()",
-        "dot(); f=open(box,'ab'); f.write(mail); f.close(); undot()",
-    ];
     let head = "import fcntl,mailbox,subprocess,sys,time\nbox=sys.argv[1]; mail=sys.argv[2].encode()\n\
                 def dot(): subprocess.run(['dotlockfile','-l','-r','60',box+'.lock'],check=True)\n\
                 def undot(): subprocess.run(['dotlockfile','-u',box+'.lock'],check=True)\n\
-                def lock(m):\n for _ in range(600):\n  try: return m.lock()\n  except mailbox.ExternalClashError: time.sleep(.05)\n sys.exit('never')\n";
-    while_fetched(&path, 24, |number| {
-        let script = format!("{head}{}", scripts[number % scripts.len()]);
+                def lock(m):\n for _ in range(600):\n  try: return m.lock()\n  \
+                except mailbox.ExternalClashError: time.sleep(.05)\n sys.exit('never')\n";
+    let debian = "f=open(box,'ab'); fcntl.lockf(f,fcntl.LOCK_EX); dot(); f.write(mail); f.flush(); undot()";
+    let dovecot = "dot(); f=open(box,'ab'); fcntl.lockf(f,fcntl.LOCK_EX); f.write(mail); f.flush(); undot()";
+    let python =
+        "m=mailbox.mbox(box,create=False); lock(m); m.add(mailbox.mboxMessage(mail)); m.flush(); m.unlock()";
+    let dotlock = "dot(); f=open(box,'ab'); f.write(mail); f.close(); undot()";
+    // The first two, let loose on one mailbox, would wait for each other.
+    at_once([[debian, python, dotlock], [dovecot, python, dotlock]], |scripts| {
+        let (dir, path) = spool(b"");
+        while_fetched(&path, 12, |number| {
+            let script = format!("{head}{}", scripts[number % scripts.len()]);
+            let mail = message(&format!("n{number}."));
+            let mut command = Command::new("timeout");
+            let output =
+                command.args(["90", "python3", "-c", &script]).arg(&path).arg(mail).output().unwrap();
+            assert!(output.status.success(), "{number}: {output:?}");
+        });
+        assert_eq!(names_in(dir.path()), ["mary"]);
+    });
+}
+
+#[test]
+fn dovecot_saves_and_rewrites_while_it_is_fetched_in_a_loop_and_procmail_delivers() {
+    if !have("doveadm") || !have("procmail") {
+        return;
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return missing("doveadm can only be run for a user of its own as root");
+    }
+    let (dir, path) = spool(b"");
+    // Dovecot works for no root. It takes the dotlock first, and waits for fcntl while it holds it.
+    let (uid, gid) = ids("nobody");
+    let folder = dir.path().display();
+    let conf = format!(
+        "base_dir={folder}/run\nmail_location=mbox:{folder}/mail:INBOX={folder}/mary\nmbox_write_locks=dotlock fcntl\n\
+         mail_uid={uid}\nmail_gid={gid}\nmail_privileged_group=\nssl=no\nlog_path=/dev/stderr\n"
+    );
+    std::fs::write(dir.path().join("conf"), conf).unwrap();
+    std::fs::write(dir.path().join("rc"), format!("DEFAULT={folder}/mary\nSHELL=/bin/sh\nLOCKSLEEP=1\n"))
+        .unwrap();
+    std::fs::create_dir(dir.path().join("mail")).unwrap();
+    for path in [dir.path(), &dir.path().join("mail"), &path] {
+        std::os::unix::fs::chown(path, Some(uid), Some(gid)).unwrap();
+    }
+    while_fetched(&path, 20, |number| {
+        let mut command = if number % 2 == 0 {
+            let mut doveadm = Command::new("timeout");
+            doveadm.args(["90", "doveadm", "-c"]).arg(dir.path().join("conf")).args(["save", "-m", "INBOX"]);
+            doveadm.env("HOME", dir.path()).env("USER", "nobody");
+            std::os::unix::process::CommandExt::uid(&mut doveadm, uid);
+            std::os::unix::process::CommandExt::gid(&mut doveadm, gid);
+            doveadm
+        } else {
+            let mut procmail = Command::new("procmail");
+            procmail.arg(dir.path().join("rc"));
+            procmail
+        };
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // Dovecot makes the From_ line itself.
         let mail = message(&format!("n{number}."));
-        let output = Command::new("timeout")
-            .args(["90", "python3", "-c", &script])
-            .arg(&path)
-            .arg(mail)
-            .output()
-            .unwrap();
+        let mail = if number % 2 == 0 { mail.split_once('\n').unwrap().1 } else { &mail };
+        child.stdin.take().unwrap().write_all(mail.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{number}: {output:?}");
     });
-    assert_eq!(names_in(dir.path()), ["mary"]);
 }
 
 /// Delivers so many messages, three at a time, while the mailbox is fetched again and again.

@@ -248,7 +248,7 @@ line usr: port /dev/no-such-port at 57600 bit/s, modem generic
   number =99
 {setup}    ATDT99                   answered within 90 s
     never connected
-line ssh, if another program has those before it: the command ssh, no modem, nothing is dialled
+line ssh, if those before it are in use or fail: the command ssh, no modem, nothing is dialled
 Nothing was sent, and no port was opened.
 "
     );

@@ -227,7 +227,7 @@ fn the_modem_commands_work_over_the_network() {
         };
         assert!(info.out.contains(shown), "{}", info.out);
         let dial = home.run(&["modem", "dial", "555 1212", "usr", "--listen", "1s"]);
-        assert_eq!(dial.code, 0, "{}", dial.err);
+        assert_eq!(dial.code, 0, "{}{}", dial.out, dial.err);
         assert!(dial.out.contains("login:"), "{}", dial.out);
         sim.on_hook_after(1);
         let hang_up = home.run(&["modem", "hangup", "usr"]);
@@ -289,7 +289,7 @@ fn a_signal_in_mid_call_leaves_the_modem_on_hook_and_dtr_low() {
         let (child, said) = in_mid_call(&home);
         kill(Pid::from_raw(child.id() as i32), signal).unwrap();
         let (code, said) = end_of(child, said);
-        assert!(code == 75 && said.contains("ended by SIG") && !said.contains("off-hook"), "{code}: {said}");
+        assert!(code == 75 && said.contains("ended by") && !said.contains("off-hook"), "{code}: {said}");
         sim.on_hook_after(1);
         wait_for("the port to be closed", || server.said("closed") == 1);
         let log = server.log();

@@ -103,7 +103,7 @@ impl Report {
         };
         // A mailbox on a path, where there is no line.
         if self.transfer == Some("path") || (self.bytes_down, self.bytes_up) == (0, 0) {
-            return format!("{}: {messages}{by}{mended}{left}", self.account);
+            return format!("{}: {messages}{by}{deleted}{mended}{left}", self.account);
         }
         format!(
             "{}: {messages}{by}{deleted}; {:.1} s on the line, {} bytes down, {} up{mended}{left}",

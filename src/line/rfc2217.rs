@@ -215,7 +215,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Rfc2217Line<S> {
         match self.outgoing.poll_send(&mut self.stream, cx) {
             Poll::Ready(Ok(())) => self.wake_writer_if_free(),
             Poll::Ready(Err(error)) => {
-                // What the server said last may still be there to be read.
+                // What the server said last may still be there to be read, but no longer why it went.
+                self.why.get_or_insert_with(|| why_lost(&error));
                 self.unwritable.get_or_insert(error.kind());
                 self.outgoing.clear();
                 self.wake_writer();
@@ -342,7 +343,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Rfc2217Line<S> {
             if this.ended {
                 return Poll::Ready(Ok(()));
             }
-            ready!(this.poll_hear(cx))?;
+            // An error ends the line as its other ends do: `why_ended` tells it in words.
+            let _ = ready!(this.poll_hear(cx));
         }
         // A server that sends commands without end leaves room for others.
         cx.waker().wake_by_ref();

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::call::{CallPlan, CallReport, OnLine, now, open_shell};
-use super::dialling::{connected, dial, hang_up, not_ready, set_up, tell_ready};
+use super::dialling::{connected, dial, hang_up, not_ready, port_gone, set_up, tell_ready};
 use super::link::{LineEnd, Link};
 use super::logging_in::log_in;
 use super::{Ending, Failure, Progress, Stage, Watch};
@@ -176,7 +176,7 @@ fn answer_failure(error: &AnswerError, link: &Link, asked: Option<Duration>) -> 
         AnswerError::NobodyCalled { .. } | AnswerError::StoppedRinging => Ending::NoAnswer,
         AnswerError::NoCarrier => Ending::NoCarrier,
         AnswerError::Refused { .. } => Ending::PeerMisbehaved,
-        AnswerError::PortGone => Ending::NoSuchPort,
+        AnswerError::PortGone => port_gone(link),
     };
     let message = match (error, asked) {
         (AnswerError::NobodyCalled { .. }, Some(wait)) => {

@@ -130,7 +130,7 @@ where
     mailbox.tell(Telling::Removing);
     let ranges = store.removing(numbers).map_err(disk)?;
     // After an error the intent stays open: the next call settles it.
-    match mailbox.remove(store.known_digest(), &ranges).await? {
+    match mailbox.remove(store.known_digest(), &ranges).await.map_err(while_removing::<M>)? {
         Removal::Done { known } => {
             let removed = store.removed(known.as_deref()).map_err(disk)?;
             mailbox.settled().await?;
@@ -140,6 +140,18 @@ where
             store.not_removed().map_err(disk)?;
             Ok(None)
         }
+    }
+}
+
+/// Of an error on a path only here is known where it happened.
+fn while_removing<M: Mailbox>(error: M::Error) -> Failure
+where
+    Failure: From<M::Error>,
+{
+    let failure = Failure::from(error);
+    match failure.stage {
+        Stage::Survey => Failure { stage: Stage::Removal, ..failure },
+        _ => failure,
     }
 }
 

@@ -158,11 +158,16 @@ pub(super) fn not_ready(error: &ReadyError, link: &Link) -> Ending {
     match error {
         ReadyError::Silent | ReadyError::Garbled { .. } => Ending::ModemSilent,
         ReadyError::Refused { .. } => Ending::PeerMisbehaved,
-        ReadyError::PortGone => match link.end() {
-            // A terminal server takes the connection, says so, and hangs up.
-            Some(LineEnd::PortGone(why)) if says_in_use(why) => Ending::PortLocked,
-            Some(_) | None => Ending::NoSuchPort,
-        },
+        ReadyError::PortGone => port_gone(link),
+    }
+}
+
+/// The kind of end that it is when the port went while the modem was spoken to.
+pub(super) fn port_gone(link: &Link) -> Ending {
+    match link.end() {
+        // A terminal server takes the connection, says so, and hangs up.
+        Some(LineEnd::PortGone(why)) if says_in_use(why) => Ending::PortLocked,
+        Some(_) | None => Ending::NoSuchPort,
     }
 }
 
@@ -180,7 +185,7 @@ fn dial_failure(number: &str, error: &DialError, link: &Link) -> Failure {
         DialError::Delayed { .. } => Ending::Delayed,
         DialError::Blacklisted => Ending::Blacklisted,
         DialError::Refused { .. } => Ending::PeerMisbehaved,
-        DialError::PortGone => Ending::NoSuchPort,
+        DialError::PortGone => port_gone(link),
     };
     let why = match (error, link.end()) {
         (DialError::NotReady(ReadyError::PortGone) | DialError::PortGone, Some(LineEnd::PortGone(why))) => {

@@ -334,7 +334,9 @@ pub fn have(program: &str) -> bool {
 /// Where `tests/run` has put a package from PyPI; a missing one fails in CI.
 pub fn have_python(package: &str) -> Option<PathBuf> {
     let folders = Path::new(program()).ancestors().map(|folder| folder.join("peers/python"));
-    let found = folders.into_iter().find(|folder| folder.join(package).is_dir());
+    let found = folders
+        .into_iter()
+        .find(|folder| folder.join(package).is_dir() || folder.join(format!("{package}.py")).is_file());
     if found.is_none() {
         missing(&format!("{package} from PyPI is not in target/peers/python; tests/run puts it there"));
     }
