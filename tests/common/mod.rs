@@ -168,6 +168,14 @@ impl Home {
         self.run(&["fetch", "--json", "home"])
     }
 
+    /// Bytes that are here and not yet delivered.
+    pub fn part_len(&self) -> usize {
+        let state = self.dir.path().join(".local/state/mailcall/home");
+        let files = std::fs::read_dir(state).into_iter().flatten().map(Result::unwrap);
+        let parts = files.filter(|file| file.file_name().to_string_lossy().starts_with("part."));
+        parts.map(|file| file.metadata().unwrap().len() as usize).sum()
+    }
+
     /// Everything delivered to the Maildir, sorted.
     pub fn mail(&self) -> Vec<Vec<u8>> {
         let mut mail = Vec::new();

@@ -338,44 +338,69 @@ impl Drop for Sshd {
 pub struct Sshfs {
     pub at: PathBuf,
     pub sshd: Sshd,
+    /// The folder that is mounted, where it is.
+    pub below: PathBuf,
+    /// A connection that was lost is made anew by sshfs itself.
+    reconnects: bool,
+    relay: Relay,
+    key: PathBuf,
     _dir: tempfile::TempDir,
 }
 
 impl Sshfs {
-    /// The mount, and the folder that it shows; `None`, said loudly, where this machine cannot mount.
-    ///
-    /// Its connection breaks as that of a [`Relay`]; it is made anew for whoever asks next.
-    pub fn mount(user: User, cut_after: Option<u64>) -> Option<(Self, PathBuf)> {
+    /// `None`, said loudly, where this machine cannot mount. The first connection breaks as that of a
+    /// [`Relay`].
+    pub fn mount(user: User, cut_after: Option<u64>, reconnects: bool) -> Option<Self> {
         if !have("sshfs") || !have("fusermount3") {
             return None;
         }
         let sshd = Sshd::start(user, Asks::Never)?;
-        let relay = Relay::to(sshd.port, cut_after);
+        let (relay, key) = (Relay::to(sshd.port, cut_after), sshd.key(""));
         let below = nix::unistd::User::from_name(&sshd.user.name).unwrap().unwrap().dir;
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().join("mnt");
         fs::create_dir(&at).unwrap();
-        let known = format!("UserKnownHostsFile={}", sshd.known_hosts().display());
-        let key = format!("IdentityFile={}", sshd.key("").display());
+        let mount = Self { at, sshd, below, reconnects, relay, key, _dir: dir };
+        match mount.connect() {
+            Ok(()) => Some(mount),
+            Err(said) => {
+                missing(&format!("sshfs cannot mount here: {said} (is there a /dev/fuse?)"));
+                None
+            }
+        }
+    }
+
+    fn connect(&self) -> Result<(), String> {
         let mut command = Command::new("sshfs");
-        command.arg(format!("{}@127.0.0.1:", sshd.user.name)).arg(&at);
-        command.args(["-p", &relay.port.to_string(), "-F", "none", "-o", "reconnect"]);
+        command.arg(format!("{}@127.0.0.1:", self.sshd.user.name)).arg(&self.at);
+        command.args(["-p", &self.relay.port.to_string(), "-F", "none"]);
+        if self.reconnects {
+            command.args(["-o", "reconnect"]);
+        }
+        let known = format!("UserKnownHostsFile={}", self.sshd.known_hosts().display());
+        let key = format!("IdentityFile={}", self.key.display());
         for option in [&known, &key, TRUSTING, "GlobalKnownHostsFile=none", "IdentityAgent=none"] {
             command.args(["-o", option]);
         }
         let mounted = command.stdin(Stdio::null()).output().unwrap();
-        if !mounted.status.success() {
-            let said = String::from_utf8_lossy(&mounted.stderr).trim().to_owned();
-            missing(&format!("sshfs cannot mount here: {said}"));
-            return None;
-        }
-        Some((Self { at, sshd, _dir: dir }, below))
+        let said = String::from_utf8_lossy(&mounted.stderr).trim().to_owned();
+        mounted.status.success().then_some(()).ok_or(said)
+    }
+
+    /// Mounts again what was cut off.
+    pub fn again(&self) {
+        self.leave();
+        self.connect().unwrap();
+    }
+
+    fn leave(&self) {
+        let _ = Command::new("fusermount3").args(["-u", "-z"]).arg(&self.at).stderr(Stdio::null()).status();
     }
 }
 
 impl Drop for Sshfs {
     fn drop(&mut self) {
-        let _ = Command::new("fusermount3").args(["-u", "-z"]).arg(&self.at).status();
+        self.leave();
     }
 }
 
