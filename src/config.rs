@@ -197,7 +197,7 @@ pub enum ConfigError {
 impl Config {
     /// Reads and checks the file at `path`.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        let text = read_text(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => ConfigError::Missing(path.to_owned()),
             _ => ConfigError::Unreadable { path: path.to_owned(), error },
         })?;
@@ -256,6 +256,23 @@ impl Config {
         })
     }
 }
+
+/// The file, unless it is far too long for what it should be: a device that never ends, a mailbox.
+fn read_text(path: &Path) -> std::io::Result<String> {
+    use std::io::Read;
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(FILE_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_MAX {
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::FileTooLarge,
+            "it is too long for a configuration",
+        ));
+    }
+    Ok(text)
+}
+
+/// Bytes of a configuration: more than anybody writes.
+const FILE_MAX: u64 = 1 << 20;
 
 fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
     let names = names.map(String::as_str).collect::<Vec<_>>().join(", ");

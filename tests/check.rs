@@ -109,6 +109,12 @@ fn each_defect_of_the_configuration_is_one_line_with_its_place() {
     one_is_wrong(&ran, 78, "config", "no account \"away\"", "name one of these");
     let ran = home.run(&["--config", "/nowhere/config.toml", "check"]);
     one_is_wrong(&ran, 78, "config", "no configuration at /nowhere", "docs/configuration.md");
+    let folder = home.dir.path().display().to_string();
+    for (path, says) in [(folder.as_str(), "Is a directory"), ("/dev/zero", "too long")] {
+        one_is_wrong(&home.run(&["--config", path, "check"]), 78, "config", says, "name a file of text");
+    }
+    let ran = Ran::new(home.command(&["check"]).env_remove("HOME").output().unwrap());
+    one_is_wrong(&ran, 78, "config", "HOME is not set", "--config");
 }
 
 /// What is wrong with a line: its text, the exit code, and words of the finding and the remedy.
@@ -383,6 +389,17 @@ fn a_mailbox_on_this_machine_is_looked_at_as_a_path() {
         fs::create_dir_all(dir.path().join("maildir").join(part)).unwrap();
     }
     assert!(check(&dir.path().join("maildir")).out.contains("a Maildir, may be read"));
+}
+
+#[test]
+fn a_mailbox_that_is_delivered_to_itself_is_wrong_as_it_is_for_a_fetch() {
+    let dir = tempfile::tempdir().unwrap();
+    let mbox = dir.path().join("mbox");
+    fs::write(&mbox, "From a\n\nhello\n").unwrap();
+    let account = format!("mailbox = {0}\ndeliver = {{ mbox = {0} }}\n", shown(&mbox));
+    let home = Home::with_line("kind = \"file\"\n", &account);
+    home.fetch().ended(78, "config");
+    one_is_wrong(&home.run(&["check"]), 78, "deliver", "the very mailbox that is read", "name another");
 }
 
 #[test]

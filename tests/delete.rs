@@ -12,6 +12,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant, SystemTime};
 
+use mailcall::access::path::rewrite::{Check, Rewrite, RewriteError};
+use mailcall::mailbox::digest::PrefixDigest;
+use mailcall::store::disk::{Access, Disk, HostDisk};
+
 use common::*;
 
 /// A home whose account takes the mailbox at `path`.
@@ -512,4 +516,113 @@ fn a_removal_that_was_cut_off_half_way_is_finished_by_whatever_is_run_next() {
         assert_eq!(left, wanted, "{next}");
         assert!(!state.join("removal").exists(), "{next}");
     }
+}
+
+/// Leaves what a run leaves that is killed while it removes the first message.
+fn killed_half_way(home: &Home, path: &Path) -> PathBuf {
+    let state = home.dir.path().join(".local/state/mailcall/home");
+    let mut known = PrefixDigest::new();
+    known.update(&std::fs::read(path).unwrap());
+    let spool = HostDisk.open(path, Access::Edit).unwrap();
+    let mut looks = 0;
+    let mut hold = |check| {
+        looks += u32::from(check == Check::Fully);
+        if looks > 2 { Err(std::io::Error::other("killed")) } else { Ok(()) }
+    };
+    let first = 0..message("one").len() as u64;
+    let went = Rewrite::new(&HostDisk, &state, path, &*spool, &mut hold).remove(&known, &[first]);
+    assert!(matches!(went, Err(RewriteError::HalfWay { .. })), "{went:?}");
+    state
+}
+
+#[test]
+fn an_unfinished_removal_from_a_mailbox_that_is_no_more_keeps_nobody_from_the_mail_for_ever() {
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 3] = [
+        ("its folder is gone", |path| std::fs::remove_dir_all(path.parent().unwrap()).unwrap()),
+        ("it is gone", |path| std::fs::remove_file(path).unwrap()),
+        ("a folder stands there", |path| {
+            std::fs::remove_file(path).unwrap();
+            std::fs::create_dir(path).unwrap();
+        }),
+    ];
+    for (what, change) in changes {
+        let (_dir, path) = spool(&three());
+        let home = at(&path, "");
+        home.fetch().ended(0, "done");
+        let state = killed_half_way(&home, &path);
+        change(&path);
+        // The mail has moved elsewhere, and the account says so.
+        let (_elsewhere, other) = spool(&message("other"));
+        let file = home.dir.path().join(".config/mailcall/config.toml");
+        let config = std::fs::read_to_string(&file).unwrap();
+        let (old, new) = (path.display().to_string(), other.display().to_string());
+        assert!(config.contains(&old));
+        std::fs::write(&file, config.replace(&old, &new)).unwrap();
+        let ran = home.fetch();
+        ran.ended(65, "bad-data");
+        assert!(ran.err.contains(&old) && ran.err.contains("removal.kept.1"), "{what}: {}", ran.err);
+        let ran = home.fetch();
+        assert_eq!(ran.ended(0, "done").number("messages_new"), 1, "{what}");
+        assert!(std::fs::read_to_string(state.join("removal.kept.1")).unwrap().contains("Subject: two"));
+        assert!(!state.join("removal").exists(), "{what}");
+    }
+}
+
+#[test]
+fn a_mailbox_that_is_not_mounted_is_waited_for_with_its_unfinished_removal() {
+    let (dir, path) = spool(&three());
+    let folder = dir.path().join("mnt");
+    std::fs::create_dir(&folder).unwrap();
+    let there = folder.join("mary");
+    std::fs::rename(&path, &there).unwrap();
+    let home = at(&there, "");
+    home.fetch().ended(0, "done");
+    let state = killed_half_way(&home, &there);
+    std::fs::rename(&folder, dir.path().join("away")).unwrap();
+    home.fetch().ended(78, "no-mailbox");
+    std::fs::rename(dir.path().join("away"), &folder).unwrap();
+    home.fetch().ended(0, "done");
+    assert_eq!(std::fs::read_to_string(&there).unwrap(), ["two", "three"].map(message).concat());
+    assert!(!state.join("removal").exists());
+}
+
+#[test]
+fn a_damaged_journal_is_told_with_what_to_do() {
+    let (_dir, path) = spool(&three());
+    let home = at(&path, "");
+    home.fetch().ended(0, "done");
+    let journal = killed_half_way(&home, &path).join("removal");
+    let text = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(&journal, text.replace("range 0", "range 1")).unwrap();
+    let ran = home.fetch();
+    ran.ended(65, "bad-data");
+    assert!(ran.err.contains("is damaged") && ran.err.contains("Move it away"), "{}", ran.err);
+}
+
+#[test]
+fn a_maildir_that_may_only_be_read_is_still_fetched_from_after_a_removal_was_refused() {
+    if !nix::unistd::geteuid().is_root() {
+        return missing("only root can run the program as another user");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let maildir = dir.path().join("Maildir");
+    for folder in ["cur", "new", "tmp"] {
+        std::fs::create_dir_all(maildir.join(folder)).unwrap();
+    }
+    for number in 1..=2 {
+        let name = format!("new/170000000{number}.M1P1.host");
+        std::fs::write(maildir.join(name), format!("Subject: {number}\n\n")).unwrap();
+    }
+    let home = at(&maildir, "");
+    assert_eq!(as_user(&home, &["fetch", "--json"]).ended(0, "done").number("messages_new"), 2);
+    as_user(&home, &["delete", "--json", "home", "1"]).ended(77, "no-permission");
+    std::fs::write(maildir.join("new/1700000009.M1P1.host"), "Subject: 3\n\n").unwrap();
+    assert_eq!(as_user(&home, &["fetch", "--json"]).ended(0, "done").number("messages_new"), 1);
+    std::os::unix::fs::chown(maildir.join("new"), Some(65534), Some(65534)).unwrap();
+    let ran = as_user(&home, &["delete", "--json", "home", "1"]);
+    assert_eq!(ran.ended(0, "done").number("messages_deleted"), 1);
+    assert_eq!(std::fs::read_dir(maildir.join("new")).unwrap().count(), 2);
+    assert_eq!(home.mail().len(), 3);
 }

@@ -2,14 +2,24 @@
 //! the same mailbox.
 
 mod common;
+#[path = "store/faulty_disk.rs"]
+#[allow(dead_code)]
+mod faulty_disk;
 
 use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use mailcall::access::path::{ByPath, Form, Spool};
+use mailcall::session::fetch::fetch;
+use mailcall::store::disk::HostDisk;
+use mailcall::store::{Delivery, Store};
+
 use common::*;
+use faulty_disk::{Fault, FaultyDisk};
 
 /// A home whose account reads `mailbox`, as written in the configuration.
 fn home(mailbox: &str, more: &str) -> Home {
@@ -816,7 +826,7 @@ fn keys_that_mean_nothing_for_a_path_are_refused_with_the_reason() {
     assert!(ran.err.contains("over a line only an mbox is carried"), "{}", ran.err);
     let both = "[line.a]\nkind = \"file\"\n[line.b]\nkind = \"exec\"\ncommand = [\"sh\"]\n[account.home]\nline = [\"a\", \"b\"]\n";
     home.configure(both);
-    assert!(home.fetch().err.contains("name it alone"));
+    assert!(home.fetch().err.contains("stands alone"));
 }
 
 #[test]
@@ -826,4 +836,61 @@ fn a_dry_run_tells_where_the_mailbox_is() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.contains(&format!("the mailbox is {}\n", path.display())), "{}", ran.out);
     assert!(ran.out.contains("nothing is called"), "{}", ran.out);
+}
+
+#[test]
+fn a_mailbox_dated_in_the_future_comes_whole_at_once() {
+    let (_dir, path) = spool([message("one"), message("two")].concat().as_bytes());
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    #[allow(clippy::disallowed_methods)]
+    file.set_modified(SystemTime::now() + Duration::from_secs(24 * 3600)).unwrap();
+    let ran = at(&path, "").fetch();
+    ran.ended(0, "done");
+    assert_eq!((ran.number("messages_new"), ran.number("messages_left")), (2, 0));
+}
+
+#[test]
+fn blank_lines_alone_are_no_message_that_is_still_being_written() {
+    let (_dir, path) = spool(b"\n\n");
+    at_rest(&path);
+    let ran = at(&path, "").fetch();
+    ran.ended(0, "done");
+    assert_eq!((ran.number("messages_new"), ran.number("messages_left")), (0, 0));
+}
+
+/// Each write counts as an operation, and so does each sync: were there one for every 32 KiB, as over a
+/// line, this disk would be full of them.
+#[tokio::test]
+async fn a_large_mailbox_on_a_path_is_not_held_up_by_a_sync_for_every_piece() {
+    let (dir, path) = spool(format!("{}{}\n", message("large"), "x".repeat(8 << 20)).as_bytes());
+    at_rest(&path);
+    let disk = FaultyDisk::new(Arc::new(HostDisk), 200, Fault::Killed);
+    let (state, delivery) = (dir.path().join("state"), Delivery::Maildir(dir.path().join("Mail")));
+    #[allow(clippy::disallowed_methods)]
+    let now = SystemTime::now();
+    let store = Store::open_on(Arc::new(disk.clone()), &state, "home", "mary", delivery, now);
+    let mut store = store.expect("the disk is new");
+    let mut mailbox = ByPath::new(Spool::new(&path, Form::Either), store.folder().to_owned(), |_| {});
+    let _ = fetch(&mut mailbox, &mut store).await; // delivering takes more operations than there are
+    assert_eq!(store.part_end(), std::fs::metadata(&path).unwrap().len());
+}
+
+#[test]
+fn two_messages_of_a_maildir_that_share_a_name_both_come_and_neither_is_deleted_for_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let maildir = dir.path().join("Maildir");
+    for folder in ["new", "cur", "tmp"] {
+        std::fs::create_dir_all(maildir.join(folder)).unwrap();
+    }
+    let files = [("new/1.M1.h", "one"), ("cur/1.M1.h:2,S", "another"), ("cur/2.M1.h:2,", "two")];
+    for (name, subject) in files {
+        std::fs::write(maildir.join(name), format!("Subject: {subject}\n\n")).unwrap();
+    }
+    let home = maildir_at(&maildir, "");
+    assert_eq!(home.fetch().ended(0, "done").number("messages_new"), 3);
+    let ran = home.run(&["delete", "home", "1"]);
+    assert!(ran.code != 0 && ran.err.contains("two messages have this name"), "{}{}", ran.out, ran.err);
+    assert!(files.iter().all(|(name, _)| maildir.join(name).exists()));
+    assert_eq!(home.run(&["delete", "home", "3"]).code, 0);
+    assert!(!maildir.join("cur/2.M1.h:2,").exists() && maildir.join("new/1.M1.h").exists());
 }

@@ -114,7 +114,8 @@ fn agetty_with_several_speeds_is_brought_to_ours_by_breaks() {
     else {
         return skip("no agetty here");
     };
-    for (ours, breaks) in [(9_600, 0), (1_200, 2)] {
+    // A RETURN at the wrong speed can reach agetty as a NUL too, and saves one BREAK.
+    for (ours, breaks) in [(9_600, 0..=0), (1_200, 1..=2)] {
         let Some(user) = User::create("/bin/sh") else { return };
         let mut command = Command::new(agetty);
         command.args(["-", "9600,2400,1200", "vt100"]);
@@ -122,7 +123,7 @@ fn agetty_with_several_speeds_is_brought_to_ours_by_breaks() {
         let logged_in = call.outcome.unwrap_or_else(|error| panic!("{error}; {:?}", call.events));
         assert_eq!(logged_in.look, PromptLook::Shell);
         let sent = call.events.iter().filter(|event| **event == LoginEvent::SentBreak).count();
-        assert_eq!(sent, breaks, "at {ours}: {:?}", call.events);
+        assert!(breaks.contains(&sent), "{sent} at {ours}: {:?}", call.events);
     }
 }
 

@@ -283,6 +283,28 @@ fn mail_that_a_program_without_locks_appends_meanwhile_is_kept() {
     }
 }
 
+/// Nobody is told that the disk is dead, and no dotlock becomes stale, while much is copied.
+#[test]
+fn between_two_pieces_of_a_large_mailbox_the_locks_are_kept_fresh() {
+    let scene = Scene::new(&[300, 1_000_000, 700_000], &[0], "");
+    let disk = scene.disk();
+    let spooled = disk.open(Path::new(SPOOL), Access::Edit).expect("there");
+    let (mut copied, mut turns) = (0, 0);
+    let mut hold = |_| {
+        turns += 1;
+        let files: BTreeMap<PathBuf, Vec<u8>> = disk.files(STATE).into_iter().collect();
+        let now = files.get(&Path::new(STATE).join("removal.copy")).map_or(0, Vec::len);
+        assert!(now <= copied + 64 * 1024, "{copied} bytes had been copied, then {now}");
+        copied = now;
+        Ok(())
+    };
+    let state = Path::new(STATE);
+    let went = Rewrite::new(&disk, state, Path::new(SPOOL), &*spooled, &mut hold)
+        .remove(&scene.known(), &scene.ranges);
+    went.expect("no fault").expect("unchanged");
+    assert!(spool(&disk) == scene.after && turns > 60, "{turns}");
+}
+
 #[test]
 fn locks_that_are_lost_stop_it_before_the_next_write() {
     let scene = Scene::new(&[300, 5, 700, 60], &[1, 2], "");

@@ -18,6 +18,7 @@ use common::*;
 use mailcall::line::pty::{PtyMaster, PtyPair};
 use mailcall::line::rfc2217::{OpenError, RemoteSettings, Rfc2217Line};
 use mailcall::line::serial::Flow;
+use mailcall::line::telnet::{TelnetLine, TelnetSettings};
 use mailcall::line::{DataBits, Framing, Line, Parity, StopBits};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -458,6 +459,41 @@ async fn a_mebibyte_of_every_byte_passes_ser2net_and_pyserial_unharmed_both_ways
         });
         went.await.expect("in time").unwrap();
         assert!(down == sent, "down, ser2net: {of_ser2net}");
+    }
+}
+
+/// `kind = "telnet"` leads to such a port too, where only its bytes are wanted. In NVT mode ser2net
+/// neither takes the NUL behind a CR away nor puts one there (RFC 854, page 12), as if it were BINARY: on the
+/// way up there is one more, on the way down a NUL of the data is taken for it. Text bears that.
+#[tokio::test]
+async fn a_mebibyte_passes_ser2nets_telnet_in_binary_and_but_for_nuls_behind_a_cr_without() {
+    let sent = every_pair();
+    for binary in [true, false] {
+        let mut wire = Wire::open();
+        let Some(server) = Ser2net::start("telnet,", &wire.device) else { return };
+        let stream = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+        let settings = TelnetSettings { binary, ..TelnetSettings::new(server.address(), server.port) };
+        let mut line = TelnetLine::over_tcp(stream, settings).unwrap();
+        // It takes the device when we are connected: what is written before would be lost.
+        let settled = tokio::time::timeout(Duration::from_secs(1), line.read_u8()).await;
+        assert!(settled.is_err(), "negotiation is no data: {settled:?}");
+        assert_eq!(line.eight_bit(), binary);
+        let behind_cr = |&byte: &u8| [byte, 0].into_iter().take(1 + usize::from(!binary && byte == b'\r'));
+        let expected: Vec<u8> = sent.iter().flat_map(behind_cr).collect();
+        let stays = |at: usize| binary || at == 0 || sent[at] != 0 || sent[at - 1] != b'\r';
+        let without: Vec<u8> = (0..sent.len()).filter(|&at| stays(at)).map(|at| sent[at]).collect();
+        assert!(binary == (expected == sent) && binary == (without == sent));
+        let (mut up, mut down) = (vec![0; expected.len()], vec![0; without.len()]);
+        let up_went = tokio::time::timeout(Duration::from_secs(60), async {
+            tokio::try_join!(line.write_all(&sent), wire.modem.read_exact(&mut up))
+        });
+        up_went.await.expect("in time").unwrap();
+        assert!(up == expected, "up, BINARY: {binary}");
+        let down_went = tokio::time::timeout(Duration::from_secs(60), async {
+            tokio::try_join!(wire.modem.write_all(&sent), line.read_exact(&mut down))
+        });
+        down_went.await.expect("in time").unwrap();
+        assert!(down == without, "down, BINARY: {binary}");
     }
 }
 

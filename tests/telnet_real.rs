@@ -6,7 +6,7 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +40,10 @@ struct Inetd {
 impl Inetd {
     /// A server that starts `login`, with its arguments; `None`, said loudly, where there is none.
     fn start(whose: Whose, login: &str) -> Option<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), whose, login)
+    }
+
+    fn start_at(ip: IpAddr, whose: Whose, login: &str) -> Option<Self> {
         if !nix::unistd::geteuid().is_root() {
             missing("telnetd can only be tried as root");
             return None;
@@ -60,7 +64,7 @@ impl Inetd {
                 command
             }
         };
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind((ip, 0)).unwrap();
         let inetd = Self {
             address: listener.local_addr().unwrap(),
             children: Arc::default(),
@@ -176,6 +180,21 @@ fn the_sample_comes_home_through_inetutils_in_binary_and_then_nothing() {
 #[test]
 fn the_sample_comes_home_through_busybox_which_has_no_binary_and_then_nothing() {
     comes_home(Busybox, "", &sample(), "text");
+}
+
+#[test]
+fn a_telnetd_is_reached_by_ipv6() {
+    let ip = Ipv6Addr::LOCALHOST.into();
+    if TcpListener::bind((ip, 0)).is_err() {
+        return missing("this machine has no IPv6");
+    }
+    let Some(user) = User::new("s", "/bin/sh", &sample()) else { return };
+    for whose in [Inetutils, Busybox] {
+        let Some(inetd) = Inetd::start_at(ip, whose, "/bin/login") else { return };
+        let home = inetd.home(&user, "", "");
+        home.fetch().ended(0, "done");
+        assert_eq!(home.mail(), messages(&sample()), "{whose:?}");
+    }
 }
 
 #[test]
@@ -354,6 +373,23 @@ async fn through_busybox_every_byte_passes_down_but_a_nul_behind_a_cr_and_up_as_
     }
     let up = std::fs::read(folder.path().join("up")).unwrap();
     same("up", &up, text.as_bytes());
+}
+
+#[tokio::test]
+async fn the_terminal_behind_the_server_has_our_windows_size_and_follows_it() {
+    let Some((inetd, _folder)) = running(Inetutils, "while read -r _; do stty size; done") else { return };
+    let mut line = raw(&inetd, |settings| (settings.rows, settings.cols) = (30, 100)).await;
+    for size in [None, Some((50, 132)), Some((255, 255))] {
+        if let Some((rows, cols)) = size {
+            assert!(line.set_window(rows, cols).unwrap());
+        }
+        let (rows, cols) = size.unwrap_or((30, 100));
+        line.write_all(b"\n").await.unwrap();
+        let expected = format!("{rows} {cols}\n");
+        let mut heard = vec![0; expected.len()];
+        line.read_exact(&mut heard).await.unwrap();
+        assert_eq!(String::from_utf8(heard).unwrap(), expected);
+    }
 }
 
 #[tokio::test]

@@ -29,6 +29,13 @@ pub trait Mailbox {
         keep: &mut Keep<'_, E>,
     ) -> Result<Carried, E>;
 
+    /// After how many bytes what was brought is made to last: as much as a power cut may cost. Over a
+    /// line a few seconds of it, paid for; where it is had again for nothing, more, since a disk takes
+    /// its time each time.
+    fn sync_every(&self) -> u64 {
+        LINE_SYNC_EVERY
+    }
+
     /// What messages are there, in a mailbox that was surveyed to be of this size.
     async fn index(&mut self, size: u64) -> Result<Vec<Entry>, Self::Error>;
 
@@ -125,3 +132,6 @@ pub enum Telling {
     /// Something worth a line.
     Note(String),
 }
+
+/// Bytes brought over a line between two syncs.
+const LINE_SYNC_EVERY: u64 = 32 * 1024;

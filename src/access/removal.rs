@@ -86,9 +86,9 @@ impl<'a> Order<'a> {
 
     fn run(&self) -> String {
         let with_fcntl = match self.fcntl {
-            Some(Fcntl::Perl) => format!("F=fcntl perl -e {} \"$f\"", quote(PERL.as_bytes())),
-            Some(Fcntl::Python3) => format!("F=fcntl python3 -c {} \"$f\"", quote(PYTHON.as_bytes())),
-            None => "false".to_owned(),
+            Some(Fcntl::Perl) => format!("F=fcntl $s perl -e {} \"$f\"", quote(PERL.as_bytes())),
+            Some(Fcntl::Python3) => format!("F=fcntl $s python3 -c {} \"$f\"", quote(PYTHON.as_bytes())),
+            None => "$s".to_owned(),
         };
         RUN.replace("@FCNTL", &with_fcntl).replace("@TRIES", &(4 * LOCK_SECONDS).to_string())
     }
@@ -211,11 +211,12 @@ fn outcome(word: &str) -> Option<Outcome> {
 
 /// Gets the locks and does the work. `mf` is the mailbox, `mw` the work, `mr` the list.
 ///
-/// Signals 1, 2, 3, 13 and 15: nothing that a lost carrier brings ends it half-way. The dotlock comes
+/// Signals 1, 2, 3, 13 and 15: nothing that a lost carrier brings ends it half-way; and where there is setsid,
+/// the work is not in the process group that some terminals' programs kill at last. The dotlock comes
 /// first, as procmail, exim and Dovecot have it, and is given back if the fcntl lock is not free. `k NAME COMMAND`
 /// tries a way to the dotlock, `m` is the one as NFS wants it, by the count of links; `u` unlocks; `c` becomes 9
 /// if another has it (`b`).
-const RUN: &str = "trap '' 1 2 3 13 15;f=$mf;[ -h \"$f\" ]&&f=$(readlink -f \"$f\"||echo \"$f\");l=$f.lock;export f l y;\
+const RUN: &str = "trap '' 1 2 3 13 15;f=$mf;[ -h \"$f\" ]&&f=$(readlink -f \"$f\"||echo \"$f\");l=$f.lock;export f l y;s=$(command -v setsid);\
 u(){ [ ! \"$y\" ]||rm -f \"$l\"||dotlockfile -u \"$l\"||mutt_dotlock -u -p \"$f\"||{ [ \"$f\" = \"$MAIL\" ]&&lockfile -mu;};};\
 b(){ [ -e \"$l\" ]&&c=9;};k(){ y=$1;shift;\"$@\"||{ case $? in 3|4|73)c=9;esac;y=;b;return 1;};};\
 m(){ q=$l.$(uname -n).$$;echo 0 >\"$q\"||return 1;ln \"$q\" \"$l\"||b||ln \"$q\" \"$l\"||b;set -- $(ls -ld \"$q\");rm -f \"$q\";[ \"$2\" = 2 ];};\
@@ -223,7 +224,7 @@ if [ ! -f \"$f\" ];then echo c;c=0;elif [ ! -w \"$f\" ];then echo p;c=0;else i=0
 [ \"$(find \"$l\" -prune -mmin +5)\" ]&&y=1&&u;\
 k dotlockfile dotlockfile -l -r 0 \"$l\"||k lockfile lockfile -r0 \"$l\"||{ [ \"$f\" = \"$MAIL\" ]&&k lockfile lockfile -r0 -ml;}||\
 k mutt_dotlock mutt_dotlock -p -r0 \"$f\"||k ln m;\
-if [ \"$y\" ]||[ $c = 0 ];then @FCNTL sh -c \"$mw\" x $mr;c=$?;case $c in 0|9);;*)sh -c \"$mw\" x $mr;c=$?;esac;u;fi;\
+if [ \"$y\" ]||[ $c = 0 ];then @FCNTL sh -c \"$mw\" x $mr;c=$?;case $c in 0|9);;*)$s sh -c \"$mw\" x $mr;c=$?;esac;u;fi;\
 i=$((i+1));[ $c = 9 ]&&[ $i -lt @TRIES ];do [ $((i%4)) != 0 ]||sleep 1;done;fi;echo e $c";
 
 /// Ends with 9 if another has the lock and with 8 if there are no locks here; else becomes the sh that

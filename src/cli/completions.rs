@@ -12,6 +12,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
-    clap_complete::generate(args.shell, &mut Cli::command(), "mailcall", &mut std::io::stdout());
+    // Into memory first: clap panics where it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "mailcall", &mut script);
+    super::print::out(script);
     Ok(Ending::Done)
 }

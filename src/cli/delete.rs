@@ -63,13 +63,19 @@ struct Chosen {
 /// Whose messages, and which: all that can be wrong is found before anybody is called.
 fn ready(global: &Global, args: &Args, account: &mut String) -> Result<(Config, Vec<Chosen>), Failure> {
     let usage = |message: String| Failure::new(Ending::Usage, Stage::Preparing, message);
+    let wrong = |word: &String| {
+        usage(format!("{word:?} is no message number, nor the first and the last of some, as in 7-9"))
+    };
     let config = global.read_config()?;
     let named =
         args.which.first().filter(|word| config.accounts.contains_key(*word) || parse(word).is_none());
     let numbers = &args.which[usize::from(named.is_some())..];
+    if let Some(word) = named.filter(|word| !config.accounts.contains_key(*word) && is_meant_as_number(word))
+    {
+        return Err(wrong(word));
+    }
     let names = accounts_of(&config, named.cloned().as_slice())?;
     *account = names.first().cloned().unwrap_or_default(); // it is one
-    let wrong = |word: &String| usage(format!("{word:?} is no message number, nor two as in 7-9"));
     let ranges = numbers.iter().map(|word| parse(word).ok_or_else(|| wrong(word)));
     let ranges: Vec<_> = ranges.collect::<Result<Vec<_>, _>>()?.concat();
     match (args.all_here, ranges.is_empty()) {
@@ -92,14 +98,12 @@ fn ready(global: &Global, args: &Args, account: &mut String) -> Result<(Config, 
         )));
     }
     let is_meant = |number| args.all_here || ranges.iter().any(|range| range.contains(&number));
-    let chosen = archive.iter().flat_map(|archive| {
-        let meant = archive.messages().filter(|message| is_meant(message.number));
-        meant.map(|message| Chosen {
-            number: message.number,
-            len: message.len,
-            head: archive.head(message.number, HEAD_MAX).unwrap_or_default(),
-        })
-    });
+    let Some(archive) = archive else { return Ok((config, Vec::new())) };
+    let meant: Vec<_> = archive.messages().filter(|message| is_meant(message.number)).collect();
+    let numbers: Vec<usize> = meant.iter().map(|message| message.number).collect();
+    let heads = archive.heads(&numbers, HEAD_MAX);
+    let chosen = meant.iter().zip(heads);
+    let chosen = chosen.map(|(message, head)| Chosen { number: message.number, len: message.len, head });
     let chosen = chosen.collect();
     Ok((config, chosen))
 }
@@ -147,12 +151,28 @@ fn parse(word: &str) -> Option<Vec<RangeInclusive<usize>>> {
     word.split(',').map(range).collect()
 }
 
+/// `9-7`, `3,,4`: numbers that went wrong, rather than an account's name.
+fn is_meant_as_number(word: &str) -> bool {
+    word.starts_with(|first: char| first.is_ascii_digit())
+        && word.bytes().all(|byte| byte.is_ascii_digit() || b"-,.".contains(&byte))
+}
+
 /// Bytes of a message's head that are read for its sender and subject.
 const HEAD_MAX: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_that_went_wrong_are_not_taken_for_an_account() {
+        for word in ["9-7", "3-", "3,,4", "1..3", "99999999999999999999999", "2-99999999999999999999999"] {
+            assert!(parse(word).is_none() && is_meant_as_number(word), "{word}");
+        }
+        for word in ["", "home", "3com", "-3", "work-2"] {
+            assert!(!is_meant_as_number(word), "{word}");
+        }
+    }
 
     #[test]
     fn numbers_and_ranges_are_read_and_nothing_else() {

@@ -114,7 +114,7 @@ pub(super) fn prepare(global: &Global, config: &Config, name: &str) -> Result<Re
 }
 
 /// Mail that is delivered to the mailbox which it was read from is new mail there, for ever.
-fn refuse_itself(account: &AccountConfig, name: &str) -> Result<(), Failure> {
+pub(super) fn refuse_itself(account: &AccountConfig, name: &str) -> Result<(), Failure> {
     let (Some(spool), Some(Deliver::Maildir(target) | Deliver::Mbox(target))) =
         (spool(account), &account.deliver)
     else {

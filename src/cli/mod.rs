@@ -10,6 +10,9 @@ use clap::{Parser, Subcommand};
 use crate::config::{self, Config, ConfigError};
 use crate::session::{Ending, Failure, Stage};
 
+#[macro_use] // first: what follows prints by its macros
+mod print;
+
 mod at_mailbox;
 mod check;
 mod completions;
@@ -116,6 +119,13 @@ pub fn main() -> ExitCode {
     };
     // What ignores SIGHUP would outlive us.
     crate::line::exec::wait_for_all();
+    let ran = match (ran, print::lost()) {
+        (Ok(Ending::Done), Some(error)) => {
+            let message = format!("standard output: {error}; not all of what was asked for could be printed");
+            Err(Failure::new(Ending::LocalDisk, Stage::Preparing, message))
+        }
+        (ran, _) => ran,
+    };
     match ran {
         Ok(ending) => exit::exit(ending),
         Err(failure) => {

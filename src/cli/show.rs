@@ -1,7 +1,5 @@
 //! `mailcall show`: print a message that was fetched, decoded and safe for the terminal.
 
-use std::io::Write;
-
 use super::{Global, accounts_of};
 use crate::mailbox::message::{self, Headers, RenderOptions};
 use crate::session::fetch::store_failure;
@@ -52,7 +50,6 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
         let headers = if args.headers { Headers::All } else { Headers::Brief };
         message::render(&raw, RenderOptions { width: Some(super::columns()), headers }).into_bytes()
     };
-    // A reader that closes the pipe (head, a pager) has seen what it wanted.
-    let _ = std::io::stdout().write_all(&printed);
+    super::print::out(&printed);
     Ok(Ending::Done)
 }

@@ -184,11 +184,6 @@ fn check_way(
             ),
         };
     }
-    if names.len() > 1 {
-        let message =
-            "a line of kind \"file\" is no call, so there is nothing to try after it: name it alone";
-        return refuse(raw.line.span(), message);
-    }
     fn at<T>(given: &Option<Spanned<T>>) -> Option<Range<usize>> {
         given.as_ref().map(Spanned::span)
     }

@@ -1,7 +1,10 @@
 //! Where a password comes from: a command, an environment variable, a file, or the person.
 
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
@@ -88,7 +91,7 @@ impl PasswordSource {
                 _ => Err(refuse(format!("the environment variable {name} is not set"))),
             },
             Self::File(path) => read_file(&expand_home(path)).map_err(refuse),
-            Self::Command(command) => run(command, complaints).map_err(refuse),
+            Self::Command(command) => run(command, complaints, COMMAND_WAIT).map_err(refuse),
             Self::Keyring(_) => Err(refuse("this build has no keyring".to_owned())),
         }
     }
@@ -106,19 +109,53 @@ fn read_file(path: &Path) -> Result<Secret, String> {
 }
 
 /// Runs without a shell; its terminal stays the user's, for a passphrase prompt.
-fn run(command: &[String], complaints: Stdio) -> Result<Secret, String> {
+///
+/// What it left running may hold its output for ever, so the end of the command counts and not that.
+#[allow(clippy::disallowed_methods)] // a program runs in real time
+fn run(command: &[String], complaints: Stdio, wait: Duration) -> Result<Secret, String> {
     let (program, arguments) = command.split_first().ok_or("the command is empty")?;
-    let output = std::process::Command::new(program)
+    let cannot = |error: io::Error| format!("cannot run {program}: {error}");
+    let mut child = Command::new(program)
         .args(arguments)
         .stderr(complaints)
         .stdin(Stdio::inherit())
-        .output()
-        .map_err(|error| format!("cannot run {program}: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("{program} ended with {}", output.status));
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(cannot)?;
+    let printed = child.stdout.take().map(|stdout| first_of(stdout, LINE_MAX));
+    let until = Instant::now() + wait;
+    let status = loop {
+        match child.try_wait().map_err(cannot)? {
+            Some(status) => break status,
+            None if until <= Instant::now() => {
+                let _ = child.kill(); // it may end this moment
+                let _ = child.wait();
+                return Err(format!("{program} has not ended within {} s", wait.as_secs()));
+            }
+            None => std::thread::sleep(LOOK_EVERY),
+        }
+    };
+    if !status.success() {
+        return Err(format!("{program} ended with {status}"));
     }
-    let text = String::from_utf8(output.stdout).map_err(|_| format!("{program} printed no text"))?;
+    let printed = printed.and_then(|printed| printed.recv_timeout(LEFT_IN_PIPE_MAX).ok()).unwrap_or_default();
+    let text = String::from_utf8(printed).map_err(|_| format!("{program} printed no text"))?;
     first_line(text).ok_or_else(|| format!("{program} printed nothing"))
+}
+
+/// The first line of what comes, as soon as it is there. The rest is read and thrown away, so that
+/// nobody is kept from writing it.
+fn first_of(stdout: ChildStdout, max: u64) -> Receiver<Vec<u8>> {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut stdout = BufReader::new(stdout);
+        let mut line = Vec::new();
+        // Whoever waits sees that nothing came; nobody waits any more where the command took too long.
+        let _ = stdout.by_ref().take(max).read_until(b'\n', &mut line);
+        let _ = tell.send(line);
+        let _ = io::copy(&mut stdout, &mut io::sink());
+    });
+    told
 }
 
 fn first_line(text: String) -> Option<Secret> {
@@ -130,6 +167,15 @@ fn first_line(text: String) -> Option<Secret> {
 /// What may stand behind `password =`.
 const EXPECTED: &str = "`password` is one of { command = [\"pass\", \"show\", \"home\"] }, { env = \"NAME\" } and \
                         { file = \"path\" }; the password itself does not belong in this file";
+
+/// How long a command may take: it may ask a person for a passphrase, who may have gone.
+const COMMAND_WAIT: Duration = Duration::from_secs(120);
+/// How often it is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// What it printed is there when it has ended; the thread that reads it may be a moment behind.
+const LEFT_IN_PIPE_MAX: Duration = Duration::from_secs(1);
+/// Bytes of a password's line.
+const LINE_MAX: u64 = 4_096;
 
 #[cfg(test)]
 mod tests {
@@ -153,5 +199,21 @@ mod tests {
         assert_eq!(source("echo 'a b'; echo more").read("home").unwrap().expose(), "a b");
         assert!(source("exit 3").read("home").unwrap_err().to_string().contains("3"));
         assert!(source("true").read("home").unwrap_err().to_string().contains("printed nothing"));
+    }
+
+    #[test]
+    fn a_command_that_never_ends_or_leaves_something_running_is_not_waited_for_for_ever() {
+        let run = |script: &str| {
+            let command = ["sh", "-c", script].map(str::to_owned);
+            super::run(&command, Stdio::null(), Duration::from_secs(1))
+        };
+        for endless in ["sleep 100", "yes", "echo x; exec sleep 100"] {
+            let refused = run(endless).expect_err(endless);
+            assert!(refused.contains("sh has not ended within 1 s"), "{endless}: {refused}");
+        }
+        // An agent that was started by the way keeps the pipe.
+        assert_eq!(run("echo 'a b'; sleep 3 &").unwrap().expose(), "a b");
+        assert!(run("sleep 3 &").unwrap_err().contains("printed nothing"));
+        assert_eq!(run("printf 'no end of line'").unwrap().expose(), "no end of line");
     }
 }

@@ -13,18 +13,20 @@ impl Address {
     /// Reads `host:port`; the port may be left out where there is a usual one. Says what is wrong.
     pub fn parse(text: &str, usual_port: Option<u16>) -> Result<Self, String> {
         let (host, port) = split(text)?;
+        if host.is_empty() || host.chars().any(|c| c.is_whitespace() || c.is_control() || c == '/') {
+            return Err(format!("{text:?} is no address: write \"host:port\""));
+        }
         let port = match (port, usual_port) {
             (Some(port), _) => port.parse().ok().filter(|&port| port != 0).ok_or_else(|| {
                 format!("{port:?} is no TCP port: write a number from 1 to 65535 behind the colon")
             })?,
             (None, Some(usual)) => usual,
             (None, None) => {
-                return Err(format!("{text:?} says no port: write \"{text}:2000\" or what it is"));
+                // An IPv6 address gets its brackets there.
+                let whole = Self { host: host.to_owned(), port: 2000 };
+                return Err(format!("{text:?} says no port: write \"{whole}\" or what it is"));
             }
         };
-        if host.is_empty() || host.chars().any(|c| c.is_whitespace() || c.is_control() || c == '/') {
-            return Err(format!("{text:?} is no address: write \"host:port\""));
-        }
         Ok(Self { host: host.to_owned(), port })
     }
 }
@@ -91,9 +93,12 @@ mod tests {
             ("telnet://host:23", "host:port"),
             ("[::1:23", "bracket"),
             ("[::1]23", "behind the bracket"),
+            ("", "is no address"),
+            ("2001:db8::1", "write \"[2001:db8::1]:2000\""),
+            ("[2001:db8::1]", "write \"[2001:db8::1]:2000\""),
         ] {
             let message = Address::parse(text, None).unwrap_err();
-            assert!(message.contains(says) || text.starts_with("telnet:"), "{text}: {message}");
+            assert!(message.contains(says), "{text}: {message}");
         }
     }
 }

@@ -99,6 +99,11 @@ pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {
     /// What to call this line in messages: a device or a command.
     fn name(&self) -> String;
 
+    /// What the other end says it is, where it says so, harmless to print.
+    fn peer(&self) -> Option<String> {
+        None
+    }
+
     /// Why the line ended, where something is known: `ssh: exit status 255`.
     fn why_ended(&mut self) -> Option<String> {
         None

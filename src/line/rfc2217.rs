@@ -48,6 +48,8 @@ pub struct Rfc2217Line<S: AsyncRead + AsyncWrite + Unpin> {
     /// Whoever was told to wait with data.
     waiting_to_write: Option<Waker>,
     warnings: Vec<String>,
+    /// The server has said anything at all.
+    heard: bool,
     /// The server has negotiated something: it speaks TELNET.
     negotiated: bool,
     /// COM-PORT-OPTION is in effect.
@@ -58,6 +60,8 @@ pub struct Rfc2217Line<S: AsyncRead + AsyncWrite + Unpin> {
     unwritable: Option<io::ErrorKind>,
     ended: bool,
     why: Option<String>,
+    /// It was told what we are; a server that asks for ever is not.
+    introduced: bool,
     /// Runs out when the server has been silent for too long.
     patience: Pin<Box<Sleep>>,
     /// It has been silent, and was asked whether it is still there.
@@ -78,9 +82,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Rfc2217Line<S> {
             outgoing: Outgoing::default(),
             waiting_to_write: None,
             warnings: Vec::new(),
+            heard: false,
             negotiated: false,
             agreed: false,
             refused: false,
+            introduced: false,
             breaking: false,
             unwritable: None,
             ended: false,
@@ -104,6 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Rfc2217Line<S> {
                 let count = read.filled().len();
                 self.be_patient(SILENT_ASK);
                 self.asked = false;
+                self.heard = true;
                 self.take(&buffer[..count]);
                 self.send(cx);
             }
@@ -127,13 +134,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Rfc2217Line<S> {
         self.patience.as_mut().reset(Instant::now() + wait);
     }
 
+    /// Silence is proof only where an answer is due: a server that never told its port's rate, or has ended
+    /// COM-PORT-OPTION, is left to TCP (keep-alive).
     fn is_silent(&mut self) {
-        if self.asked {
+        if !self.agreed || !self.port.tells_rate() {
+            self.be_patient(SILENT_ASK);
+        } else if self.asked {
             self.end("the server does not answer any more");
         } else {
             self.asked = true;
             self.be_patient(SILENT_MAX);
-            self.request(&ComPort::Baud(0)); // which all servers answer, as opposed to AYT or NOP
+            self.request(&ComPort::Baud(0)); // which most servers answer, as opposed to AYT or NOP
         }
     }
 
@@ -155,6 +166,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Rfc2217Line<S> {
                     // What no standard has means nothing here.
                     if let Ok((codec::Side::Server, said)) = ComPort::decode(&parameters) {
                         self.port.hear(&said);
+                    }
+                    if let Some(introduction) = self.port.take_introduction().filter(|_| !self.introduced) {
+                        self.introduced = true;
+                        self.request(&introduction);
                     }
                 }
                 Some(Item::Subnegotiation { .. }) => {} // of an option that was not agreed on
@@ -311,6 +326,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Line for Rfc2217Line<S> {
 
     fn name(&self) -> String {
         self.name.clone()
+    }
+
+    fn peer(&self) -> Option<String> {
+        self.port.signature()
     }
 
     fn why_ended(&mut self) -> Option<String> {

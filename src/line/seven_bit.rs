@@ -107,6 +107,10 @@ impl Line for SevenBit {
         self.inner.set_window(rows, cols)
     }
 
+    fn peer(&self) -> Option<String> {
+        self.inner.peer()
+    }
+
     fn name(&self) -> String {
         self.inner.name()
     }

@@ -1,7 +1,8 @@
 //! A host that is logged in to by TELNET, as a line: an 8-bit pipe where the host agrees to BINARY.
 //!
 //! What is said and when is [`client`]'s, without I/O; here are the connection and the clock. A host that
-//! speaks no TELNET at all is a pipe too: until it has negotiated something, bytes go to it as they are.
+//! speaks no TELNET at all is served too, for text: until it has negotiated something, bytes go to it as
+//! they are.
 
 use std::future::Future;
 use std::io;
@@ -222,7 +223,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TelnetLine<S> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let mut data = Vec::new();
-        while !this.ended && buf.remaining() > 0 {
+        for _ in 0..COMMANDS_AT_ONCE {
+            if this.ended || buf.remaining() == 0 {
+                return Poll::Ready(Ok(()));
+            }
             let _ = this.poll_send(cx); // an error is found by whoever writes, or is the end of reading
             let mut chunk = [0; CHUNK];
             // Data is never more than what it is decoded from.
@@ -252,7 +256,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TelnetLine<S> {
                 }
             }
         }
-        Poll::Ready(Ok(()))
+        // A host that sends commands without end leaves room for deadlines and signals.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -302,6 +308,8 @@ fn now() -> Instant {
 
 /// Bytes read from the connection at once.
 const CHUNK: usize = 4096;
+/// Reads without data before others have their turn.
+const COMMANDS_AT_ONCE: usize = 16;
 /// Silence after which a host is asked whether it is there.
 pub const PROBE_AFTER: Duration = Duration::from_secs(30);
 /// How long the answer may take. With [`PROBE_AFTER`] it is less than the shell and ZMODEM wait for, and

@@ -85,9 +85,14 @@ impl From<PathError> for Failure {
             }
             PathError::GivenUp => Ending::Interrupted,
             PathError::Rewrite(RewriteError::ChangedMeanwhile { .. }) => Ending::BadData,
-            PathError::Rewrite(RewriteError::NotBegun { .. } | RewriteError::HalfWay { .. }) => {
-                Ending::LocalDisk
+            PathError::Rewrite(RewriteError::Journal { cause, .. })
+                if cause.kind() == std::io::ErrorKind::InvalidData =>
+            {
+                Ending::BadData
             }
+            PathError::Rewrite(
+                RewriteError::NotBegun { .. } | RewriteError::Journal { .. } | RewriteError::HalfWay { .. },
+            ) => Ending::LocalDisk,
             PathError::Io { cause, .. } => match cause.kind() {
                 std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Ending::LocalDisk,
                 _ => Ending::TransferFailed,

@@ -4,6 +4,8 @@
 //! between the mailbox is proven once more, under its locks, to begin with the very bytes that were
 //! fetched. [`settle`] finds out what became of a removal that nobody saw the end of.
 
+use std::collections::HashSet;
+
 use super::fetch::{Fetched, fetch, store_failure};
 use super::{Ending, Failure, Stage};
 use crate::access::{Mailbox, Recovered, Removal, Telling};
@@ -53,8 +55,9 @@ pub async fn delete<M: Mailbox>(mailbox: &mut M, store: &mut Store, numbers: &[u
 where
     Failure: From<M::Error>,
 {
+    let numbers_meant: HashSet<usize> = numbers.iter().copied().collect();
     let meant = |store: &Store| -> Vec<Message> {
-        store.messages().filter(|message| numbers.contains(&message.number)).collect()
+        store.messages().filter(|message| numbers_meant.contains(&message.number)).collect()
     };
     let before = meant(store);
     settle(mailbox, store).await?;

@@ -89,7 +89,10 @@ where
                 fetched.messages += delivered.messages as u64;
                 fetched.bytes_mail += delivered.bytes;
                 fetched.known_before += delivered.skipped_as_known as u64;
-                fetched.left = store.part_end() - store.known();
+                fetched.left = match end {
+                    PartEnd::AllComplete => 0, // blank lines in front of the first message are none
+                    PartEnd::LastMayBeTorn => store.part_end() - store.known(),
+                };
                 return Ok(fetched);
             }
             // The last message delivered had not been complete: the mailbox is read from its start,
@@ -180,7 +183,8 @@ where
     Failure: From<M::Error>,
 {
     let from = store.part_end();
-    let mut keep = |offset: u64, bytes: &[u8]| keep(store, offset, bytes);
+    let every = mailbox.sync_every();
+    let mut keep = |offset: u64, bytes: &[u8]| keep(store, every, offset, bytes);
     let carried = mailbox.carry::<Failure>(from, size, &mut keep).await;
     // However it ended, what has come is kept.
     store.sync_part().map_err(|error| store_failure(Stage::Transfer, &error))?;
@@ -190,11 +194,11 @@ where
     Ok(())
 }
 
-/// Puts proven bytes into the part, on disk every now and then.
-fn keep(store: &mut Store, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
+/// Puts proven bytes into the part, and makes it last each time `every` bytes have come.
+fn keep(store: &mut Store, every: u64, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
     let before = store.part_end();
     store.append_part(offset, bytes).map_err(|error| store_failure(Stage::Transfer, &error))?;
-    if before / SYNC_EVERY != store.part_end() / SYNC_EVERY {
+    if before / every != store.part_end() / every {
         store.sync_part().map_err(|error| store_failure(Stage::Transfer, &error))?;
     }
     Ok(())
@@ -224,5 +228,3 @@ pub fn store_failure(stage: Stage, error: &StoreError) -> Failure {
 
 /// How often a mailbox that changes while it is read is read again.
 const ROUNDS_MAX: usize = 3;
-/// The part is synced each time this many bytes have come: what a power cut may cost.
-const SYNC_EVERY: u64 = 32 * 1024;

@@ -151,9 +151,12 @@ pub(super) fn says_most(mut failed: Vec<(String, Failure)>) -> Option<Failure> {
     if failed.len() == 1 {
         return failed.pop().map(|(_, failure)| failure);
     }
-    let each: Vec<String> = failed.iter().map(|(line, failure)| format!("{line}: {failure}")).collect();
+    let each = failed.iter().map(|(line, failure)| {
+        let told = format!("{line}: {failure}");
+        if told.ends_with(['.', '?', '!']) { told } else { told + "." } // some end with a question
+    });
+    let message = format!("no line could be used. {}", each.collect::<Vec<_>>().join(" "));
     let (_, most) = failed.swap_remove(most);
-    let message = format!("no line could be used. {}", each.join(". "));
     // Where it happened stands in front of each.
     Some(Failure { stage: Stage::Preparing, message, ..most })
 }

@@ -163,7 +163,8 @@ fn remote_failure(error: &rfc2217::OpenError) -> Failure {
         Remote::NotTelnet { .. } | Remote::NoComPort { .. } => Ending::Config,
         Remote::Speed { .. } | Remote::Framing { .. } => Ending::Config,
         Remote::NoAnswer { .. } | Remote::Closed { .. } => Ending::NoSuchPort,
-        Remote::Io { .. } => Ending::NoCarrier, // as a server that is not reached
+        // As a server that is not reached: later it may be.
+        Remote::Io { .. } | Remote::Silent { .. } => Ending::NoCarrier,
     };
     Failure::new(ending, Stage::Opening, error)
 }

@@ -167,7 +167,7 @@ pub(super) fn harmless_host(name: &OsStr) -> String {
 }
 
 /// `name:2,FS`, and what some readers put before the colon (`name,S=1234:2,`).
-fn is_file_of(entry: &OsStr, name: &str) -> bool {
+pub(super) fn is_file_of(entry: &OsStr, name: &str) -> bool {
     let Some(flags) = entry.as_encoded_bytes().strip_prefix(name.as_bytes()) else { return false };
     !flags.first().is_some_and(|byte| byte.is_ascii_alphanumeric() || b".-_\\".contains(byte))
 }

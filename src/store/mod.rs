@@ -276,11 +276,6 @@ impl Store {
         reading::read(&*self.disk, &self.book, number)
     }
 
-    /// The first bytes of a delivered message, at most `max`.
-    pub fn head(&self, number: usize, max: usize) -> Result<Vec<u8>, StoreError> {
-        reading::head(&*self.disk, &self.book, number, max)
-    }
-
     /// Writes a record down, then counts with it.
     fn record(&mut self, record: Record) -> Result<(), StoreError> {
         self.ledger.append(&record)?;

@@ -1,5 +1,8 @@
 //! Delivered mail read again, wherever its reader moved it.
 
+use std::collections::{BTreeSet, HashMap, hash_map};
+use std::ffi::{OsStr, OsString};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use crate::mailbox::quoting::Unquote;
@@ -8,7 +11,7 @@ use super::book::Book;
 use super::disk::{self, Access, Disk, DiskFile, HostDisk};
 use super::error::{DiskContext, StoreError};
 use super::ledger::Ledger;
-use super::maildir::{Maildir, file_name};
+use super::maildir::{self, Maildir, file_name};
 use super::mbox_file;
 use super::record::{Entry, Place};
 use super::{Delivery, Location, Message, account_folder};
@@ -46,9 +49,14 @@ impl Archive {
         read(&HostDisk, &self.book, number)
     }
 
-    /// The first bytes of a delivered message, at most `max`.
-    pub fn head(&self, number: usize, max: usize) -> Result<Vec<u8>, StoreError> {
-        head(&HostDisk, &self.book, number, max)
+    /// The first bytes of these messages, at most `max` of each, for a list of them. Nothing of one that
+    /// a mail program has put where only a search through all mail would find it: of many that would
+    /// take for ever.
+    pub fn heads(&self, numbers: &[usize], max: usize) -> Vec<Vec<u8>> {
+        let mut listed = HashMap::new();
+        let head =
+            |&number: &usize| head(&HostDisk, &self.book, number, max, &mut listed).unwrap_or_default();
+        numbers.iter().map(head).collect()
     }
 }
 
@@ -76,12 +84,79 @@ pub(super) fn read(disk: &dyn Disk, book: &Book, number: usize) -> Result<Vec<u8
     found.bytes(found.to)
 }
 
-pub(super) fn head(disk: &dyn Disk, book: &Book, number: usize, max: usize) -> Result<Vec<u8>, StoreError> {
-    let found = find(disk, book, number)?;
+/// What is in each Maildir's cur, in order.
+type Listed = HashMap<PathBuf, BTreeSet<OsString>>;
+
+fn head(
+    disk: &dyn Disk,
+    book: &Book,
+    number: usize,
+    max: usize,
+    listed: &mut Listed,
+) -> Result<Vec<u8>, StoreError> {
+    let gone = |path: &Path| StoreError::MessageGone { number, path: path.to_owned() };
+    let entry = entry_of(book, number)?;
+    let path = target(book, entry);
+    let found = match entry.place {
+        Place::Maildir { time, file, .. } => {
+            let name = file_name(book, time, file);
+            let there = match disk.kind(&path.join("new").join(&name)).at("look at", &path)? {
+                Some(_) => Some(path.join("new").join(&name)),
+                None => in_cur(disk, &path, &name, listed)?,
+            };
+            let there = there.ok_or_else(|| gone(&path))?;
+            let file = disk.open(&there, Access::Read).at("open", &there)?;
+            let to = file.size().at("look at", &there)?;
+            Found { file, path: there, from: 0, to, quoted: false }
+        }
+        Place::Mbox { at, .. } => {
+            let file = disk.open(&path, Access::Read).at("open", &path)?;
+            let from = at.saturating_add(entry.from_line);
+            let mut from_line = crc32fast::Hasher::new();
+            disk::each_piece(&*file, &path, at, from, &mut |piece| {
+                from_line.update(piece);
+                Ok(())
+            })?;
+            if entry.from_crc.is_some_and(|crc| crc != from_line.finalize()) {
+                return Err(gone(&path));
+            }
+            let to = from.saturating_add(entry.content);
+            Found { file, path, from, to, quoted: true }
+        }
+    };
     // Unquoting takes bytes away, but no more than the bytes a From_ line has.
     let mut bytes = found.bytes(found.to.min(found.from.saturating_add(max as u64)))?;
     bytes.truncate(max);
     Ok(bytes)
+}
+
+/// Where a reader has moved a delivered file, by a list that is made once.
+fn in_cur(
+    disk: &dyn Disk,
+    folder: &Path,
+    name: &str,
+    listed: &mut Listed,
+) -> Result<Option<PathBuf>, StoreError> {
+    let cur = folder.join("cur");
+    let names = match listed.entry(cur.clone()) {
+        hash_map::Entry::Occupied(names) => names.into_mut(),
+        hash_map::Entry::Vacant(place) => {
+            let mut names = BTreeSet::new();
+            let mut take = |entry: &OsStr| names.insert(entry.to_owned());
+            disk.list(&cur, &mut take).at("list", &cur)?;
+            place.insert(names)
+        }
+    };
+    let mut behind = names.range::<OsStr, _>((Bound::Included(OsStr::new(name)), Bound::Unbounded));
+    let begins = |entry: &&OsString| entry.as_encoded_bytes().starts_with(name.as_bytes());
+    let found = behind.by_ref().take_while(begins).find(|entry| maildir::is_file_of(entry, name));
+    Ok(found.map(|entry| cur.join(entry)))
+}
+
+fn entry_of(book: &Book, number: usize) -> Result<&Entry, StoreError> {
+    let newest = book.messages.len();
+    let entry = number.checked_sub(1).and_then(|index| book.messages.get(index));
+    entry.ok_or(StoreError::NoSuchMessage { number, newest })
 }
 
 /// A message that was found: these bytes of this file.
@@ -113,9 +188,7 @@ impl Found {
 }
 
 fn find(disk: &dyn Disk, book: &Book, number: usize) -> Result<Found, StoreError> {
-    let newest = book.messages.len();
-    let entry = number.checked_sub(1).and_then(|index| book.messages.get(index));
-    let entry = entry.ok_or(StoreError::NoSuchMessage { number, newest })?;
+    let entry = entry_of(book, number)?;
     let path = target(book, entry);
     let found = match entry.place {
         Place::Maildir { time, file, .. } => in_maildir(disk, &path, &file_name(book, time, file))?,

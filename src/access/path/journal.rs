@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 
+use super::rewrite::RewriteError;
 use crate::mailbox::digest::PrefixDigest;
 use crate::store::disk::{Access, Disk, DiskFile};
 
@@ -74,7 +75,8 @@ impl Files<'_> {
         };
         let mut text = vec![0; usize::try_from(file.size()?).unwrap_or(0).min(JOURNAL_MAX)];
         read_exact_at(&*file, &mut text, 0)?;
-        let mut journal = Journal::parse(&text).ok_or_else(|| io::Error::other("it is damaged"))?;
+        let mut journal =
+            Journal::parse(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, DAMAGED))?;
         let is_mbox = matches!(journal.what, What::Mbox { .. });
         if is_mbox && journal.stage != Stage::GivenUp && self.disk.kind(&self.copy())?.is_none() {
             journal.stage = Stage::Done;
@@ -148,6 +150,11 @@ impl Files<'_> {
         self.remove(&self.copy())?;
         self.remove(&self.path())?;
         self.disk.sync_folder(self.folder)
+    }
+
+    /// Says that it fails.
+    pub(super) fn failed(&self, doing: &'static str, cause: io::Error) -> RewriteError {
+        RewriteError::Journal { doing, path: self.path(), cause }
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -273,6 +280,8 @@ pub(super) fn read_exact_at(file: &dyn DiskFile, mut buffer: &mut [u8], mut at: 
 
 /// The journal's first line. The number grows when a line changes its meaning.
 const BEGIN: &str = "mailcall-removal-1";
+const DAMAGED: &str = "it is damaged. Move it away, and removal.copy beside it, which holds what stood in the \
+                       mailbox: compare them";
 /// Bytes of a journal that are read: of more messages than any mailbox has.
 const JOURNAL_MAX: usize = 1 << 30;
 /// Copies that are kept side by side.

@@ -248,6 +248,7 @@ fn refused(path: &Path, error: io::Error) -> PathError {
             Some(libc::ENXIO) => {
                 PathError::NotAFile { path: path.to_owned(), what: "no file: a socket or a device" }
             }
+            Some(libc::ELOOP) => PathError::NotAFile { path: path.to_owned(), what: LOOP },
             _ => PathError::io("open", path, error),
         },
     }
@@ -336,6 +337,7 @@ const TELL_AFTER: Duration = Duration::from_secs(2);
 const REST_LEAST_MS: u32 = 100;
 /// A dotlock is stale after five minutes: this is well before.
 const TOUCH_EVERY: Duration = Duration::from_secs(30);
+const LOOP: &str = "a symbolic link that leads back to itself";
 const FOLDER: &str =
     "a folder and neither an mbox nor a Maildir (which has cur, new and tmp); MH folders are not read";
 
@@ -508,6 +510,8 @@ mod tests {
         assert!(matches!(ask("no/folder"), PathError::NoMailbox { .. }));
         assert!(matches!(ask("mary/box"), PathError::NoMailbox { .. }));
         assert!(matches!(ask(""), PathError::NotAFile { .. }));
+        std::os::unix::fs::symlink("loop", dir.path().join("loop")).unwrap();
+        assert!(matches!(ask("loop"), PathError::NotAFile { .. }));
         nix::unistd::mkfifo(&dir.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(matches!(ask("pipe"), PathError::NotAFile { .. }));
         let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();

@@ -35,6 +35,8 @@ pub(super) struct MailFile {
     pub(super) name: Vec<u8>,
     /// Where it is now.
     pub(super) path: PathBuf,
+    /// Its length and when it was written: what stays when it is moved.
+    written: (u64, i64, i64),
 }
 
 /// Where a message stands in the text.
@@ -165,9 +167,11 @@ pub(super) fn list<T>(folder: &Path, teller: &Teller<T>) -> Result<Vec<MailFile>
             files.extend(mail_file(&part, &found.file_name())?);
         }
     }
-    files.sort_by(|a, b| (a.time, &a.name).cmp(&(b.time, &b.name)));
-    // Moved from new to cur between the two listings: there once.
-    files.dedup_by(|a, b| a.name == b.name);
+    let key = |file: &MailFile| (file.time, file.name.clone(), file.written);
+    files.sort_by_cached_key(key);
+    // Moved from new to cur between the two listings: there once. Two messages that somebody gave the
+    // same name are two.
+    files.dedup_by(|a, b| key(a) == key(b));
     Ok(files)
 }
 
@@ -191,6 +195,8 @@ fn mail_file(part: &Path, name: &OsStr) -> Result<Option<MailFile>, PathError> {
     }
     let found = match std::fs::metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // A symbolic link that leads back to itself keeps nobody from the others.
+        Err(error) if error.raw_os_error() == Some(nix::libc::ELOOP) => return Ok(None),
         other => other.at("look at", &path)?,
     };
     if !found.is_file() {
@@ -198,7 +204,8 @@ fn mail_file(part: &Path, name: &OsStr) -> Result<Option<MailFile>, PathError> {
     }
     let name = base_name(name.as_bytes()).to_vec();
     let time = time_of(&name).unwrap_or(found.mtime());
-    Ok(Some(MailFile { time, name, path }))
+    let written = (found.len(), found.mtime(), found.mtime_nsec());
+    Ok(Some(MailFile { time, name, path, written }))
 }
 
 /// What stands before `:2,FLAGS`; file systems without colons have `;` or `!` there.

@@ -138,6 +138,10 @@ impl Mailbox for ByPath<'_> {
         Ok(Carried { how: HOW, retries: 0 })
     }
 
+    fn sync_every(&self) -> u64 {
+        SYNC_EVERY
+    }
+
     async fn index(&mut self, size: u64) -> Result<Vec<Entry>, PathError> {
         self.on_disk(
             move |path, teller| reading::index(path, size, teller),
@@ -162,8 +166,8 @@ impl Mailbox for ByPath<'_> {
     async fn recover(&mut self) -> Result<Recovered, PathError> {
         let (traces, also) = (self.traces.clone(), self.traces.clone());
         self.on_disk(
-            move |_, teller| remove::recover(&traces, teller),
-            move |_, _, teller| remove::recover(&also, teller),
+            move |path, teller| remove::recover(&traces, path, teller),
+            move |path, _, teller| remove::recover(&also, path, teller),
             no_bytes,
         )
         .await
@@ -184,5 +188,8 @@ fn no_bytes(_: &mut dyn FnMut(Telling), _: u64, _: &[u8]) -> Result<(), PathErro
 
 /// In reports.
 const HOW: &str = "path";
+/// Bytes of a mailbox on a path that a power cut may cost: they are read again in no time, where each
+/// sync takes some.
+const SYNC_EVERY: u64 = 16 << 20;
 /// A thread that reads needs no longer to notice that it is not wanted any more, and to unlock.
 const AT_THE_END: Duration = Duration::from_secs(2);

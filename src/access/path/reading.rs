@@ -242,14 +242,22 @@ impl Drop for Reading<'_> {
 }
 
 /// Not all programs lock. One that writes a message slowly leaves a file that was written just now and
-/// ends anywhere: so a fresh one is looked at again, until it has been at rest for a while.
+/// ends anywhere: so a fresh one is looked at again, until it has been at rest for a while. By its own
+/// date, or, where that lies in the future, by what is seen of it.
 fn is_restless<T>(path: &Path, teller: &Teller<T>) -> Result<bool, PathError> {
     let begun = now();
+    let mut seen = None;
     loop {
         let Ok(found) = std::fs::metadata(path) else { return Ok(false) }; // told by whoever opens it
         let Ok(modified) = found.modified() else { return Ok(false) };
         #[allow(clippy::disallowed_methods)] // a file's age
         let age = SystemTime::now().duration_since(modified).unwrap_or_default();
+        let is = (found.len(), modified);
+        let since = match seen {
+            Some((was, since)) if was == is => since,
+            Some(_) | None => seen.insert((is, now())).1,
+        };
+        let age = age.max(since.elapsed());
         if found.len() == 0 || !found.is_file() || age >= REST {
             return Ok(false);
         }

@@ -74,7 +74,7 @@ pub(super) fn from_maildir<T>(
         before: what.known.clone(),
         known: left.clone(),
     };
-    files.write(&journal).at("write the journal", &files.path())?;
+    files.write(&journal).map_err(|cause| files.failed("write", cause))?;
     unlink_all(&mut journal, &files, teller)?;
     Ok(Removal::Done { known: Some(Box::new(left)) })
 }
@@ -90,13 +90,14 @@ fn weigh<T>(
     let (mut all, mut left) = (PrefixDigest::new(), PrefixDigest::new());
     let mut ranges = what.ranges.iter().peekable();
     let mut names = Vec::new();
-    for file in maildir::list(maildir, teller)? {
+    let listed = maildir::list(maildir, teller)?;
+    for (at, file) in listed.iter().enumerate() {
         let begins = all.len();
         if begins >= what.known.len() {
             break;
         }
         let range = ranges.next_if(|range| range.start == begins);
-        maildir::each_piece(&file, lengths, teller, &mut |_, piece| {
+        maildir::each_piece(file, lengths, teller, &mut |_, piece| {
             all.update(piece);
             if range.is_none() {
                 left.update(piece);
@@ -105,7 +106,13 @@ fn weigh<T>(
         })?;
         match range {
             Some(range) if range.end != all.len() => return Ok(None),
-            Some(_) => names.push(OsString::from_vec(file.name)),
+            Some(_) => {
+                let beside = [at.checked_sub(1), at.checked_add(1)].into_iter().flatten();
+                if beside.filter_map(|at| listed.get(at)).any(|other| other.name == file.name) {
+                    return Err(PathError::io("remove", &file.path, io::Error::other(TWO_OF_A_NAME)));
+                }
+                names.push(OsString::from_vec(file.name.clone()));
+            }
             None => {}
         }
     }
@@ -113,20 +120,34 @@ fn weigh<T>(
     Ok((proven && ranges.next().is_none()).then_some((left, names)))
 }
 
-/// Brings a removal to its end that an earlier run on the account began, whatever mailbox it was.
-pub(super) fn recover<T>(traces: &Path, teller: &Teller<T>) -> Result<Recovered, PathError> {
+/// Brings a removal to its end that an earlier run on the account began, whatever mailbox it was; now it
+/// is `configured`.
+pub(super) fn recover<T>(
+    traces: &Path,
+    configured: &Path,
+    teller: &Teller<T>,
+) -> Result<Recovered, PathError> {
     let files = Files { disk: &HostDisk, folder: traces };
-    let found = files.find().at("read the journal", &files.path())?;
+    let found = files.find().map_err(|cause| files.failed("read", cause))?;
     let Some(mut journal) = found else { return Ok(Recovered::Nothing) };
     if matches!(journal.stage, Stage::Writing | Stage::Blanked) {
         match journal.what.clone() {
-            What::Files { .. } => unlink_all(&mut journal, &files, teller)?,
+            What::Files { folder, .. } if !folder.is_dir() => {
+                if folder == configured && !folder.parent().is_some_and(Path::is_dir) {
+                    return Err(PathError::NoMailbox { path: folder }); // not mounted, perhaps
+                }
+                give_up_files(&mut journal, &files)?;
+            }
+            // What may not be unlinked keeps nobody from the mail: by what the Maildir shows it is judged
+            // how far that came.
+            What::Files { .. } => match unlink_all(&mut journal, &files, teller) {
+                Ok(()) => {}
+                Err(_) => give_up_files(&mut journal, &files)?,
+            },
             What::Mbox { mailbox, .. } => {
                 let lock = match lock(&mailbox, teller) {
-                    // All of it is gone: what it held is in the copy.
-                    Err(PathError::Missing { .. }) => {
-                        let kept = files.give_up(journal).at("keep a copy of", &mailbox)?;
-                        let (first, copy) = kept;
+                    Err(error) if is_gone(&error, mailbox == configured) => {
+                        let (first, copy) = files.give_up(journal).at("keep a copy of", &mailbox)?;
                         return Err(RewriteError::ChangedMeanwhile { mailbox, first, copy }.into());
                     }
                     other => other?,
@@ -147,10 +168,29 @@ pub(super) fn recover<T>(traces: &Path, teller: &Teller<T>) -> Result<Recovered,
     })
 }
 
+/// Whether nothing can be brought to its end in a mailbox any more: what it held is in the copy. One that
+/// may come back (it is not mounted) is waited for, unless the account has another by now.
+fn is_gone(error: &PathError, is_configured: bool) -> bool {
+    match error {
+        PathError::Missing { .. } | PathError::NotAFile { .. } => true,
+        PathError::NoMailbox { .. } | PathError::NoPermission { .. } | PathError::NoLock { .. } => {
+            !is_configured
+        }
+        PathError::NotAnMbox { .. }
+        | PathError::Locked { .. }
+        | PathError::LockLost { .. }
+        | PathError::Unsteady { .. }
+        | PathError::Silent { .. }
+        | PathError::Rewrite(_)
+        | PathError::GivenUp
+        | PathError::Io { .. } => false,
+    }
+}
+
 /// The ledger has written down what became of the removal: its trace goes.
 pub(super) fn settled(traces: &Path) -> Result<(), PathError> {
     let files = Files { disk: &HostDisk, folder: traces };
-    files.forget().at("remove the journal", &files.path())
+    Ok(files.forget().map_err(|cause| files.failed("remove", cause))?)
 }
 
 /// Waits as long as is usual for whoever has the mailbox.
@@ -196,13 +236,18 @@ fn has_new_mail(spool: &File) -> bool {
     times.is_ok_and(|(read, written)| read < written)
 }
 
+fn give_up_files(journal: &mut Journal, files: &Files<'_>) -> Result<(), PathError> {
+    journal.stage = Stage::GivenUp;
+    Ok(files.write(journal).map_err(|cause| files.failed("write", cause))?)
+}
+
 /// Unlinks the files that a journal names, and notes that there.
 fn unlink_all<T>(journal: &mut Journal, files: &Files<'_>, teller: &Teller<T>) -> Result<(), PathError> {
     if let What::Files { folder, names } = &journal.what {
         unlink(folder, names, teller)?;
     }
     journal.stage = Stage::Done;
-    files.write(journal).at("write the journal", &files.path())
+    Ok(files.write(journal).map_err(|cause| files.failed("write", cause))?)
 }
 
 /// Unlinks files of a Maildir, wherever its readers have moved them. One that is not there is gone.
@@ -216,10 +261,10 @@ fn unlink<T>(maildir: &Path, names: &[OsString], teller: &Teller<T>) -> Result<(
         for name in left {
             teller.given_up(); // only to be heard
             let at_new = remove(&new.join(name))?;
-            let at_cur = match there.get(name) {
-                Some(flagged) => remove(&cur.join(flagged))?,
-                None => false,
-            };
+            let mut at_cur = false;
+            for flagged in there.get(name).into_iter().flatten() {
+                at_cur |= remove(&cur.join(flagged))?;
+            }
             if !at_new && !at_cur {
                 moved.push(name);
             }
@@ -244,11 +289,11 @@ fn remove(path: &Path) -> Result<bool, PathError> {
 }
 
 /// The files in cur, by their names without flags.
-fn names_in(cur: &Path) -> Result<HashMap<OsString, OsString>, PathError> {
-    let mut names = HashMap::new();
+fn names_in(cur: &Path) -> Result<HashMap<OsString, Vec<OsString>>, PathError> {
+    let mut names: HashMap<_, Vec<_>> = HashMap::new();
     let mut take = |name: &OsStr| {
         let base = OsStr::from_bytes(maildir::base_name(name.as_bytes()));
-        names.insert(base.to_owned(), name.to_owned());
+        names.entry(base.to_owned()).or_default().push(name.to_owned());
         true
     };
     HostDisk.list(cur, &mut take).at("list", cur)?;
@@ -257,3 +302,5 @@ fn names_in(cur: &Path) -> Result<HashMap<OsString, OsString>, PathError> {
 
 /// Looks for a file that is being moved.
 const FIND_TRIES: usize = 3;
+const TWO_OF_A_NAME: &str = "two messages have this name but for their flags, and a name is all that tells them \
+                             apart: rename one";

@@ -38,6 +38,16 @@ pub enum RewriteError {
         /// What the system said.
         cause: io::Error,
     },
+    /// The journal of a removal fails.
+    #[error("cannot {doing} the journal of a removal {}: {cause}", path.display())]
+    Journal {
+        /// What was tried.
+        doing: &'static str,
+        /// The journal.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
     /// It failed in the middle.
     #[error(
         "removing messages stopped half-way ({cause}): until the next run on this account has \
@@ -57,8 +67,8 @@ pub enum RewriteError {
     },
     /// Another program changed the mailbox while a removal was unfinished.
     #[error(
-        "an earlier run was stopped while it removed messages from {}, and another program has \
-         changed the mailbox since: it was left as it is. All that stood there from byte {first} on is \
+        "an earlier run was stopped while it removed messages from {}, and since then another program \
+         has changed that mailbox, or it is gone: it was left as it is. All that stood there from byte {first} on is \
          kept in {}: compare them",
         mailbox.display(), copy.display()
     )]
@@ -153,8 +163,9 @@ impl<'a> Rewrite<'a> {
 
     /// Brings a removal to its end that an earlier run has begun. `None` if there is none.
     pub fn resume(&mut self) -> Result<Option<Resumed>, RewriteError> {
-        let reading = |cause| not_begun("read the journal", &self.files.path(), cause);
-        let Some(mut journal) = self.files.find().map_err(reading)? else { return Ok(None) };
+        let Some(mut journal) = self.files.find().map_err(|cause| self.files.failed("read", cause))? else {
+            return Ok(None);
+        };
         let done =
             |journal: Journal| Resumed::Done { before: journal.before.into(), known: journal.known.into() };
         match journal.stage {
@@ -181,7 +192,7 @@ impl<'a> Rewrite<'a> {
 
     /// Drops the trace of a removal that is done.
     pub fn forget(&self) -> Result<(), RewriteError> {
-        self.files.forget().map_err(|cause| not_begun("remove", &self.files.path(), cause))
+        self.files.forget().map_err(|cause| self.files.failed("remove", cause))
     }
 
     /// Computes what is left of the known bytes, if the mailbox begins with them.
@@ -240,10 +251,9 @@ impl<'a> Rewrite<'a> {
         Ok(line)
     }
 
-    fn copy_out(&self, first: u64, len: u64) -> io::Result<()> {
+    fn copy_out(&mut self, first: u64, len: u64) -> io::Result<()> {
         let copy = self.files.create_copy()?;
-        copy_bytes(self.spool, first..len, &*copy, 0)?;
-        copy.sync()?;
+        self.copy_bytes(self.spool, first..len, &*copy, 0)?;
         self.files.disk.sync_folder(self.files.folder)
     }
 
@@ -255,7 +265,6 @@ impl<'a> Rewrite<'a> {
             if journal.stage == Stage::Writing {
                 (self.hold)(Check::Fully)?;
                 self.write_out(&plan, &*copy)?;
-                self.spool.sync()?;
                 journal.stage = Stage::Blanked;
                 self.files.write(journal)?;
             }
@@ -276,25 +285,25 @@ impl<'a> Rewrite<'a> {
     /// Puts what stays into its new place, and blank lines behind it.
     fn write_out(&mut self, plan: &Plan, copy: &dyn DiskFile) -> io::Result<()> {
         for (from, to) in &plan.moves {
-            let mut at = *to;
-            for piece in pieces(from.clone()) {
-                (self.hold)(Check::Amid)?;
-                let len = piece.end - piece.start;
-                copy_bytes(copy, plan.in_copy(piece), self.spool, at)?;
-                at += len;
-            }
+            self.copy_bytes(copy, plan.in_copy(from.clone()), self.spool, *to)?;
         }
         let blank = vec![b'\n'; PIECE as usize];
         for piece in pieces(plan.new_end..plan.old_end) {
+            (self.hold)(Check::Amid)?;
             self.spool.write_all_at(&blank[..(piece.end - piece.start) as usize], piece.start)?;
         }
-        Ok(())
+        self.spool.sync()
     }
 
     /// Takes mail into the copy that was appended to the mailbox since, and begins again.
-    fn take_in(&self, journal: &mut Journal, plan: &Plan, copy: &dyn DiskFile, now: u64) -> io::Result<()> {
-        copy_bytes(self.spool, plan.old_end..now, copy, plan.old_end - plan.first)?;
-        copy.sync()?;
+    fn take_in(
+        &mut self,
+        journal: &mut Journal,
+        plan: &Plan,
+        copy: &dyn DiskFile,
+        now: u64,
+    ) -> io::Result<()> {
+        self.copy_bytes(self.spool, plan.old_end..now, copy, plan.old_end - plan.first)?;
         if let What::Mbox { len, .. } = &mut journal.what {
             *len = now;
         }
@@ -335,19 +344,21 @@ impl<'a> Rewrite<'a> {
     fn begins_as_before(&mut self, journal: &Journal, plan: &Plan, copy: &dyn DiskFile) -> io::Result<bool> {
         let mut digest = PrefixDigest::new();
         self.each(0..plan.first, &mut |piece| digest.update(piece))?;
-        each(copy, plan.in_copy(plan.first..journal.before.len()), &mut |piece| digest.update(piece))?;
+        let known = plan.in_copy(plan.first..journal.before.len());
+        self.each_of(copy, known, &mut |piece| digest.update(piece))?;
         Ok(digest.sha256_hex() == journal.before.sha256_hex())
     }
 
     /// Each byte from the first change to the old end is the old one, the new one, or a blank line of
     /// an earlier attempt; if all was `written`, the new one.
-    fn is_between(&self, plan: &Plan, copy: &dyn DiskFile, written: bool) -> io::Result<bool> {
+    fn is_between(&mut self, plan: &Plan, copy: &dyn DiskFile, written: bool) -> io::Result<bool> {
         let read = |file: &dyn DiskFile, range: Range<u64>| {
             let mut bytes = vec![0; (range.end - range.start) as usize];
             read_exact_at(file, &mut bytes, range.start).map(|()| bytes)
         };
         for (from, to) in &plan.moves {
             for piece in pieces(from.clone()) {
+                (self.hold)(Check::Amid)?;
                 let at = to + (piece.start - from.start);
                 let place = at..at + (piece.end - piece.start);
                 let new = read(copy, plan.in_copy(piece))?;
@@ -361,6 +372,7 @@ impl<'a> Rewrite<'a> {
             }
         }
         for piece in pieces(plan.new_end..plan.old_end) {
+            (self.hold)(Check::Amid)?;
             let old = read(copy, plan.in_copy(piece.clone()))?;
             let now = read(self.spool, piece)?;
             if !now.iter().zip(&old).all(|(now, old)| *now == b'\n' || !written && now == old) {
@@ -371,11 +383,59 @@ impl<'a> Rewrite<'a> {
     }
 
     fn each(&mut self, range: Range<u64>, each_piece: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+        self.each_of(self.spool, range, each_piece)
+    }
+
+    /// Gives the bytes of a range to `each_piece`, in pieces. It may take long: whoever watches hears of
+    /// it, and the locks are kept fresh.
+    fn each_of(
+        &mut self,
+        file: &dyn DiskFile,
+        range: Range<u64>,
+        each_piece: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<()> {
+        self.try_each_of(file, range, &mut |piece| {
+            each_piece(piece);
+            Ok(())
+        })
+    }
+
+    fn try_each_of(
+        &mut self,
+        file: &dyn DiskFile,
+        range: Range<u64>,
+        each_piece: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut buffer = vec![0; range.end.saturating_sub(range.start).min(PIECE) as usize];
         for piece in pieces(range) {
             (self.hold)(Check::Amid)?;
-            each(self.spool, piece, each_piece)?;
+            let bytes = &mut buffer[..(piece.end - piece.start) as usize];
+            read_exact_at(file, bytes, piece.start)?;
+            each_piece(bytes)?;
         }
         Ok(())
+    }
+
+    /// Copies a range to an offset of another file, and makes that last.
+    fn copy_bytes(
+        &mut self,
+        from: &dyn DiskFile,
+        range: Range<u64>,
+        to: &dyn DiskFile,
+        mut at: u64,
+    ) -> io::Result<()> {
+        let mut unsynced = 0;
+        self.try_each_of(from, range, &mut |piece| {
+            to.write_all_at(piece, at)?;
+            at += piece.len() as u64;
+            unsynced += piece.len() as u64;
+            if unsynced >= SYNC_EVERY {
+                unsynced = 0;
+                to.sync()?; // at once it would take so long that the disk seems dead, and the locks stale
+            }
+            Ok(())
+        })?;
+        to.sync()
     }
 
     fn half_way(&self, first: u64, cause: io::Error) -> RewriteError {
@@ -421,28 +481,6 @@ impl Plan {
     }
 }
 
-/// Gives the bytes of a range to `each_piece`, in pieces.
-fn each(file: &dyn DiskFile, range: Range<u64>, each_piece: &mut dyn FnMut(&[u8])) -> io::Result<()> {
-    let mut buffer = vec![0; range.end.saturating_sub(range.start).min(PIECE) as usize];
-    for piece in pieces(range) {
-        let bytes = &mut buffer[..(piece.end - piece.start) as usize];
-        read_exact_at(file, bytes, piece.start)?;
-        each_piece(bytes);
-    }
-    Ok(())
-}
-
-fn copy_bytes(from: &dyn DiskFile, range: Range<u64>, to: &dyn DiskFile, at: u64) -> io::Result<()> {
-    let (mut at, mut wrote) = (at, Ok(()));
-    each(from, range, &mut |piece| {
-        if wrote.is_ok() {
-            wrote = to.write_all_at(piece, at);
-            at += piece.len() as u64;
-        }
-    })?;
-    wrote
-}
-
 /// A range in pieces of at most [`PIECE`].
 fn pieces(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
     let mut at = range.start;
@@ -455,3 +493,5 @@ fn pieces(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
 
 /// Bytes read or written at once.
 const PIECE: u64 = 64 * 1024;
+/// Bytes written between two syncs.
+const SYNC_EVERY: u64 = 16 << 20;

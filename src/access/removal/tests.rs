@@ -568,6 +568,19 @@ fn a_write_that_fails_keeps_the_copy_and_the_next_call_ends_it() {
 }
 
 #[test]
+fn what_is_done_for_a_large_mailbox_is_sh_too() {
+    let digest_tool = DigestTool::Cksum;
+    let ranges = [0..10, 20..30];
+    let known = QUICK_BYTES + 1;
+    let order = Order { path: "x", digest_tool, fcntl: None, known, digest: "1", ranges: &ranges };
+    for text in [order.work(20), order.run()] {
+        let checked = Command::new("sh").args(["-n", "-c", &text]).output().unwrap();
+        assert!(checked.status.success(), "{checked:?}");
+    }
+    assert!(order.work(20).contains(FRESH) && !Order { known: 30, ..order }.work(20).contains(FRESH));
+}
+
+#[test]
 fn a_few_ranges_are_one_command_and_six_hundred_are_several() {
     let host = Host { fcntl: Some(Fcntl::Perl), ..Host::with("sh", &["perl"]).unwrap() };
     let (mail, places) = mail(&[2_000; 609]);

@@ -9,8 +9,10 @@ use super::{path, place};
 use crate::access::Location;
 use crate::cli::Global;
 use crate::cli::dry_run::{at_the_end, calling_told};
+use crate::cli::fetch::refuse_itself;
 use crate::config::{AccountConfig, Calling, Config, Deliver, LineConfig, LineKind, TransferChoice};
 use crate::modem::{Profile, number_key};
+use crate::session::by_path::spool;
 use crate::session::dialling::plan;
 use crate::session::memory::{self, HeldBack};
 use crate::session::{Ending, reach};
@@ -49,7 +51,7 @@ pub(super) fn look(of: Whose<'_>, password: &Held, alone: bool, sheet: &mut Shee
         user(account, &lines, sheet);
         password::tell(account, password, sheet);
     }
-    mailbox(of, &lines, sheet);
+    mailbox(of, sheet);
     delivery(of, alone, sheet);
     ledger(of, sheet);
     called && dialled && !matches!(password, Held::Refused(_))
@@ -160,10 +162,10 @@ fn user(account: &AccountConfig, lines: &[&LineConfig], sheet: &mut Sheet) {
 }
 
 /// Where the mailbox is, and how it comes.
-fn mailbox(of: Whose<'_>, lines: &[&LineConfig], sheet: &mut Sheet) {
+fn mailbox(of: Whose<'_>, sheet: &mut Sheet) {
     let account = of.account;
-    if lines.iter().any(|line| matches!(line.kind, LineKind::File)) {
-        path::look(account.mailbox.as_deref(), sheet);
+    if let Some(spool) = spool(account) {
+        path::look(&spool, sheet);
     }
     if is_called(of) {
         let by = match account.transfer {
@@ -191,6 +193,11 @@ fn delivery(of: Whose<'_>, alone: bool, sheet: &mut Sheet) {
         Deliver::Maildir(path) => (path, Delivery::Maildir(path.clone())),
         Deliver::Mbox(path) => (path, Delivery::Mbox(path.clone())),
     };
+    if let Err(failure) = refuse_itself(account, name) {
+        let found =
+            format!("{} is the very mailbox that is read: mail would come again for ever", path.display());
+        return sheet.wrong(failure.ending, WHAT, found, "let `deliver` name another");
+    }
     place::written_to(WHAT, path, look::delivery(&target), sheet);
     let others = config.accounts.iter().filter(|(other, _)| other.as_str() != name);
     let others = others.filter(|(_, other)| other.deliver.as_ref().is_some_and(|to| same(to, path)));

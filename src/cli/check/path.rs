@@ -4,23 +4,26 @@
 use std::path::{Path, PathBuf};
 
 use super::finding::Sheet;
-use crate::config::expand_home;
-use crate::line::permission::own_name;
+use crate::access::path::{Form, Spool};
 use crate::session::Ending;
 use crate::store::look;
 
 const WHAT: &str = "mailbox";
 
 /// Looks at the mailbox as the account names it.
-pub(super) fn look(mailbox: Option<&str>, sheet: &mut Sheet) {
-    let path = mailbox.map_or_else(own_spool, expand_home);
+pub(super) fn look(spool: &Spool, sheet: &mut Sheet) {
+    let path = spool.path.as_path();
     let shown = path.display();
-    match std::fs::metadata(&path) {
-        Ok(found) if found.is_dir() => maildir(&path, sheet),
-        Ok(found) if found.is_file() => match std::fs::File::open(&path) {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => maildir(path, sheet),
+        Ok(found) if found.is_file() && spool.form == Form::Maildir => {
+            let found = format!("{shown} is a file and no Maildir");
+            sheet.wrong(Ending::NoMailbox, WHAT, found, format!("write mailbox = \"{shown}\""));
+        }
+        Ok(found) if found.is_file() => match std::fs::File::open(path) {
             Ok(_) => {
                 sheet.ok(WHAT, format!("{shown}: {} bytes, may be read", found.len()));
-                lock_file(&path, sheet);
+                lock_file(path, sheet);
             }
             Err(error) => sheet.wrong(
                 Ending::NoPermission,
@@ -33,7 +36,7 @@ pub(super) fn look(mailbox: Option<&str>, sheet: &mut Sheet) {
             let found = format!("{shown} is neither a file nor a Maildir");
             sheet.wrong(Ending::NoMailbox, WHAT, found, "set `mailbox` to the mailbox's path");
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => missing(&path, sheet),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => missing(path, sheet),
         Err(error) => {
             let ending = match error.kind() {
                 std::io::ErrorKind::PermissionDenied => Ending::NoPermission,
@@ -43,11 +46,6 @@ pub(super) fn look(mailbox: Option<&str>, sheet: &mut Sheet) {
             sheet.wrong(ending, WHAT, format!("cannot look at {shown}: {error}"), remedy);
         }
     }
-}
-
-/// What `$MAIL` says, or the usual spool file.
-fn own_spool() -> PathBuf {
-    std::env::var_os("MAIL").map_or_else(|| Path::new("/var/mail").join(own_name()), PathBuf::from)
 }
 
 /// Many systems make the spool file with the first message.

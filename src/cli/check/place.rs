@@ -50,7 +50,10 @@ fn remedy(error: &config::ConfigError) -> &'static str {
     use config::ConfigError as Error;
     match error {
         Error::Missing(_) => "write one; docs/configuration.md has an example",
-        Error::Unreadable { .. } => "give yourself the right to read it, or name another (--config)",
+        Error::Unreadable { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            "give yourself the right to read it, or name another (--config)"
+        }
+        Error::Unreadable { .. } => "name a file of text (--config); docs/configuration.md has an example",
         Error::Wrong { .. } | Error::Profile(_) => "mend that line; docs/configuration.md explains every key",
         Error::NoSuchLine { .. } | Error::NoSuchAccount { .. } | Error::NoPassword { .. } => {
             "docs/configuration.md explains every key"
@@ -66,7 +69,13 @@ pub(super) fn state(global: &Global, sheet: &mut Sheet) -> bool {
             let standing = look::folder(&path);
             written_to("state", &path, standing, sheet);
         }
-        Err(failure) => sheet.wrong(failure.ending, "state", failure.message, "set HOME, or use --state"),
+        // The message, which is for other commands, has its remedy behind the colon.
+        Err(failure) => sheet.wrong(
+            failure.ending,
+            "state",
+            failure.message.split(": ").next().unwrap_or_default(),
+            "set HOME, or say where state is kept (--state)",
+        ),
     }
     sheet.wrong_so_far() == before
 }

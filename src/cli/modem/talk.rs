@@ -1,6 +1,5 @@
 //! `mailcall modem probe`, `info`, `dial` and `hangup`: the modem is spoken to.
 
-use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -197,7 +196,7 @@ fn dial_telling(global: &Global, args: &DialArgs, object: &mut serde_json::Value
                 }
                 // Standard output is the host's; a terminal is not to be steered by it.
                 let text = crate::mailbox::display::safe_text(&String::from_utf8_lossy(bytes));
-                let _ = std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());
+                crate::cli::print::out(text);
             },
         )
         .await

@@ -20,6 +20,9 @@ impl LastWords {
     pub(super) fn sentence(&self) -> Option<String> {
         let lines = self.tail.split(|&byte| matches!(byte, b'\r' | b'\n'));
         let last = lines.map(<[u8]>::trim_ascii).rfind(|line| !line.is_empty())?;
+        // ssh begins no new line: what the host was saying may stand before its words.
+        let begins = SSH_BEGINS.iter().filter_map(|words| memchr::memmem::rfind(last, words)).max();
+        let last = &last[begins.unwrap_or(0)..];
         let plain = last.iter().all(|&byte| byte == b' ' || byte.is_ascii_graphic());
         let words = last.split(|&byte| byte == b' ').filter(|word| word.iter().any(u8::is_ascii_lowercase));
         let reads_well = plain && last.len() <= SENTENCE_MAX && words.count() >= WORDS_MIN;
@@ -27,6 +30,15 @@ impl LastWords {
     }
 }
 
+/// How ssh begins to say that a connection is over (OpenSSH, packet.c and clientloop.c).
+const SSH_BEGINS: [&[u8]; 6] = [
+    b"Connection to ",
+    b"Connection closed by ",
+    b"Connection reset by ",
+    b"Timeout, server ",
+    b"Read from remote host ",
+    b"client_loop: ",
+];
 /// Bytes kept of what was said.
 const KEPT_MAX: usize = 512;
 /// Bytes; a longer line is no word of farewell.
@@ -59,5 +71,7 @@ mod tests {
             assert_eq!(sentence_in(&[said]), None, "{}", said.escape_ascii());
         }
         assert_eq!(sentence_in(&[closed.as_bytes(), b"\r\n", &mail]), None);
+        let frame = b"begin 0 4c1f ".repeat(20);
+        assert_eq!(sentence_in(&[&frame, &said.as_bytes()[4..]]).as_deref(), Some(closed), "in mid-frame");
     }
 }

@@ -15,6 +15,12 @@ use crate::line::nvt::{Side, option};
 /// Why a port could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// Whoever took the connection has said nothing at all.
+    #[error("{name} takes the connection and says nothing: has its port another user, or does it hang?")]
+    Silent {
+        /// The server.
+        name: String,
+    },
     /// Whoever answers there does not negotiate.
     #[error("{name} does not speak TELNET: use kind = \"tcp\", or the server's port for RFC 2217")]
     NotTelnet {
@@ -91,9 +97,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Rfc2217Line<S> {
         line.until(until, agreed).await?;
         if !line.agreed {
             let name = line.name.clone();
-            return Err(match line.negotiated {
-                true => OpenError::NoComPort { name },
-                false => OpenError::NotTelnet { name },
+            return Err(match (line.negotiated, line.heard) {
+                (true, _) => OpenError::NoComPort { name },
+                (false, true) => OpenError::NotTelnet { name },
+                (false, false) => OpenError::Silent { name },
             });
         }
         for request in line.port.requests() {
@@ -132,9 +139,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Rfc2217Line<S> {
         Ok(())
     }
 
-    /// Takes what comes until `done` holds, or it is `until`.
+    /// Takes what comes until `done` holds, or it is `until`. The clock is looked at too, because a timer
+    /// has no turn beside a server that never stops sending.
+    #[allow(clippy::disallowed_methods)] // a line is where the world begins: a server answers in real time
     async fn until(&mut self, until: Instant, done: impl Fn(&Self) -> bool) -> Result<(), OpenError> {
-        while !done(self) && !self.ended {
+        while !done(self) && !self.ended && Instant::now() < until {
             let heard = poll_fn(|cx| self.poll_hear(cx));
             match timeout_at(until, heard).await {
                 // What a modem has said before it was asked is of no use beyond the end of it.

@@ -26,6 +26,8 @@ pub(super) struct Port {
     /// Anything at all was said about the port.
     answered: bool,
     speed: Option<u32>,
+    /// It has told its rate once, so that it can be asked for it.
+    rate_told: bool,
     data_bits: Option<DataBits>,
     parity: Option<Parity>,
     stop_size: Option<StopSize>,
@@ -40,6 +42,10 @@ pub(super) struct Port {
     lead_seen: bool,
     /// DCD has gone off since [`Port::take_carrier`] was last asked, if only for a moment.
     carrier_fell: bool,
+    /// What the server says it is.
+    signature: Option<Vec<u8>>,
+    /// The server wants to know what we are.
+    asked_who: bool,
     /// The server wants no data for now.
     pub(super) suspended: bool,
     reading_back: ReadingBack,
@@ -71,6 +77,7 @@ impl Port {
             wanted,
             answered: false,
             speed: None,
+            rate_told: false,
             data_bits: None,
             parity: None,
             stop_size: None,
@@ -81,6 +88,8 @@ impl Port {
             modem: None,
             lead_seen: false,
             carrier_fell: false,
+            signature: None,
+            asked_who: false,
             suspended: false,
             reading_back: ReadingBack::Sets,
         }
@@ -91,6 +100,7 @@ impl Port {
         let RemoteSettings { speed, flow, framing } = self.wanted;
         (self.dtr, self.rts) = (true, true);
         let mut requests = vec![
+            ComPort::Signature(Vec::new()),
             ComPort::ModemStateMask(u8::MAX),
             ComPort::Baud(speed),
             ComPort::DataSize(Some(framing.data_bits)),
@@ -119,6 +129,7 @@ impl Port {
         match said {
             ComPort::Baud(speed) if *speed > 0 => {
                 self.speed = Some(*speed);
+                self.rate_told = true;
                 if self.reading_back == ReadingBack::Framed {
                     self.reading_back = ReadingBack::Asked;
                 }
@@ -139,9 +150,13 @@ impl Port {
             ComPort::ModemState(state) => return self.hear_modem(*state),
             ComPort::Suspend => self.suspended = true,
             ComPort::Resume => self.suspended = false,
+            // Without text it is a question (RFC 2217, section 3).
+            ComPort::Signature(text) if text.is_empty() => self.asked_who = true,
+            ComPort::Signature(text) => {
+                self.signature = Some(text[..text.len().min(SIGNATURE_SHOWN_MAX)].to_vec());
+            }
             // Nothing that a call needs; an answer all the same.
-            ComPort::Signature(_)
-            | ComPort::Baud(_)
+            ComPort::Baud(_)
             | ComPort::DataSize(None)
             | ComPort::Parity(None)
             | ComPort::StopSize(None)
@@ -151,6 +166,16 @@ impl Port {
             | ComPort::Purge(_) => {}
         }
         self.answered = true;
+    }
+
+    /// What the server says it is, if it does, harmless to print.
+    pub(super) fn signature(&self) -> Option<String> {
+        self.signature.as_ref().map(|text| text.escape_ascii().to_string())
+    }
+
+    /// Our own signature, once, if the server has asked for it.
+    pub(super) fn take_introduction(&mut self) -> Option<ComPort> {
+        std::mem::take(&mut self.asked_who).then(|| ComPort::Signature(OUR_SIGNATURE.to_vec()))
     }
 
     fn framed(&mut self) {
@@ -199,6 +224,11 @@ impl Port {
     /// The server has answered something; what it tells of the modem unasked does not count.
     pub(super) fn has_answered(&self) -> bool {
         self.answered
+    }
+
+    /// Whether the server answers where it is asked for the rate.
+    pub(super) fn tells_rate(&self) -> bool {
+        self.rate_told
     }
 
     /// Whether the port is as it was wanted, as far as its server says; else what it is.
@@ -319,3 +349,8 @@ fn stop_size(stop_bits: StopBits) -> StopSize {
         StopBits::Two => StopSize::Two,
     }
 }
+
+/// What we say we are.
+const OUR_SIGNATURE: &[u8] = concat!("mailcall ", env!("CARGO_PKG_VERSION")).as_bytes();
+/// Bytes of a server's signature that are shown.
+const SIGNATURE_SHOWN_MAX: usize = 80;

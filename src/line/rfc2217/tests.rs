@@ -38,6 +38,8 @@ enum Manner {
     Refusing,
     /// It agrees to all options and answers no request.
     Mute,
+    /// It says nothing of rates, as a port that has none.
+    Rateless,
 }
 
 impl Server {
@@ -105,6 +107,11 @@ impl Server {
     fn answer_to(&mut self, request: ComPort) -> Option<ComPort> {
         match (request, self.manner) {
             (_, Manner::Mute | Manner::Refusing) => None,
+            (ComPort::Signature(text), Manner::Obedient) if text.is_empty() => {
+                Some(ComPort::Signature(b"a rack\x1b[2J".to_vec()))
+            }
+            (ComPort::Signature(_), _) => None,
+            (ComPort::Baud(_), Manner::Rateless) => None,
             (ComPort::Baud(0), _) => Some(ComPort::Baud(self.speed)),
             (ComPort::Baud(1_200), Manner::HalfDeaf) => None,
             (ComPort::Baud(1_200), Manner::Obedient) => Some(ComPort::Baud(self.speed)),
@@ -199,6 +206,21 @@ async fn a_port_is_set_up_read_back_and_left_with_dtr_low() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn both_ends_say_what_they_are_and_we_only_once() {
+    let (mut line, mut server) = opened(Manner::Obedient).await;
+    assert_eq!(line.peer().as_deref(), Some("a rack\\x1b[2J"), "harmless to print");
+    server.heard.clear();
+    for _ in 0..100 {
+        server.tell(&ComPort::Signature(Vec::new())).await;
+    }
+    hear(&mut line).await;
+    server.serve().await;
+    let told = concat!("mailcall ", env!("CARGO_PKG_VERSION")).as_bytes().to_vec();
+    assert_eq!(server.requests(), [ComPort::Signature(told)]);
+    assert_eq!(opened(Manner::HalfDeaf).await.0.peer(), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_without_leads_is_used_without_them() {
     let before = Instant::now();
     let (mut line, _server) = opened(Manner::HalfDeaf).await;
@@ -217,7 +239,7 @@ async fn a_server_that_does_not_know_the_option_is_told_apart_from_one_that_is_n
                 assert!(error.to_string().contains("TELNET but not RFC 2217"), "{error}");
                 assert!(error.to_string().contains("kind = \"tcp\" or \"telnet\""), "{error}");
             }
-            Manner::Mute | Manner::Obedient | Manner::HalfDeaf => {
+            Manner::Mute | Manner::Obedient | Manner::HalfDeaf | Manner::Rateless => {
                 assert!(matches!(error, OpenError::NoAnswer { .. }), "{error}");
             }
         }
@@ -226,6 +248,10 @@ async fn a_server_that_does_not_know_the_option_is_told_apart_from_one_that_is_n
     login.write_all(b"Debian GNU/Linux\r\nhost login: ").await.unwrap();
     let error = Rfc2217Line::open(stream, "host:23".to_owned(), SETTINGS).await.map(|_| ()).unwrap_err();
     assert!(matches!(error, OpenError::NotTelnet { .. }), "{error}");
+    // Of one that says nothing, nobody knows what it speaks.
+    let (stream, _silent) = duplex(1024);
+    let error = Rfc2217Line::open(stream, "host:23".to_owned(), SETTINGS).await.map(|_| ()).unwrap_err();
+    assert!(matches!(error, OpenError::Silent { .. }), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -399,14 +425,16 @@ async fn a_silent_server_is_asked_and_one_that_stays_silent_is_gone() {
     server.heard.clear();
     let mut buffer = [0; 16];
     // It answers: the line stays for as long as it does.
-    let waited = timeout(Duration::from_secs(300), async {
-        tokio::join!(line.read(&mut buffer), async {
-            loop {
-                server.serve().await;
-            }
-        })
-    });
-    assert!(waited.await.is_err());
+    let serving = async {
+        loop {
+            server.serve().await;
+        }
+    };
+    let read = tokio::select! {
+        read = timeout(Duration::from_secs(300), line.read(&mut buffer)) => read,
+        () = serving => unreachable!("it serves for ever"),
+    };
+    assert!(read.is_err(), "{read:?}");
     let asked = server.requests();
     assert!(asked.len() >= 10 && asked.iter().all(|request| *request == ComPort::Baud(0)), "{asked:?}");
     // Now nobody is there.
@@ -428,6 +456,41 @@ async fn a_server_that_hangs_up_ends_the_line_behind_its_last_words() {
     assert_eq!(all, b"\r\nNO CARRIER\r\n");
     assert_eq!(line.why_ended().as_deref(), Some("the server closed the connection"));
     assert!(line.write_all(b"x").await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn opening_ends_in_time_though_the_server_sends_and_sends() {
+    let host = tokio::io::join(tokio::io::repeat(b'y'), tokio::io::sink());
+    let opening = tokio::spawn(Rfc2217Line::open(host, "rack:19".to_owned(), SETTINGS));
+    for _ in 0..NEGOTIATION_WAIT.as_secs() + 5 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert!(opening.is_finished(), "it reads and reads");
+    let error = opening.await.unwrap().map(|_| ()).unwrap_err();
+    assert!(matches!(error, OpenError::NotTelnet { .. }), "{error}");
+}
+
+/// As somebody before a screen who reads for an hour: silence proves nothing where no answer was due.
+#[tokio::test(start_paused = true)]
+async fn a_silent_server_is_not_gone_if_it_never_answers_or_cannot_be_asked() {
+    let (mut rateless, mut server) = opened(Manner::Rateless).await;
+    let hour = async |line: &mut Rfc2217Line<DuplexStream>, server: &mut Server| {
+        let mut buffer = [0; 16];
+        let serving = async {
+            loop {
+                server.serve().await;
+            }
+        };
+        let read = tokio::select! {
+            read = timeout(Duration::from_secs(3600), line.read(&mut buffer)) => read,
+            () = serving => unreachable!("it serves for ever"),
+        };
+        assert!(read.is_err(), "{:?}", line.why_ended());
+    };
+    hour(&mut rateless, &mut server).await;
+    let (mut ended, mut server) = opened(Manner::Obedient).await;
+    server.say(&Item::Negotiate(Verb::Dont, option::COM_PORT)).await;
+    hour(&mut ended, &mut server).await;
 }
 
 #[tokio::test(start_paused = true)]

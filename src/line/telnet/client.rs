@@ -22,11 +22,14 @@ pub(super) struct Client {
     /// When the host said something first after that.
     heard_since_asked: Option<Instant>,
     last_heard: Instant,
+    /// Bytes of data sent since then.
+    unanswered: usize,
     mark: Mark,
     /// Parameters told so far, so that nobody can have them for ever.
     told: u32,
     out: Vec<u8>,
-    dead: bool,
+    /// The host counts as dead, after so long a silence.
+    dead: Option<Duration>,
 }
 
 /// A timing mark (RFC 860): a question that a host answers even where it does not know the option.
@@ -65,10 +68,11 @@ impl Client {
             asked: None,
             heard_since_asked: None,
             last_heard: now,
+            unanswered: 0,
             mark: Mark::Unproven,
             told: 0,
             out: Vec::new(),
-            dead: false,
+            dead: None,
             settings,
         };
         if client.settings.begins {
@@ -80,6 +84,7 @@ impl Client {
     /// Takes all that arrived; the data in it is appended to `data`.
     pub(super) fn handle_input(&mut self, now: Instant, mut bytes: &[u8], data: &mut Vec<u8>) {
         self.last_heard = now;
+        self.unanswered = 0;
         if self.asked.is_some() {
             self.heard_since_asked.get_or_insert(now);
         }
@@ -212,6 +217,7 @@ impl Client {
     /// Encodes from the front and returns how many bytes that took.
     pub(super) fn send_data(&mut self, bytes: &[u8]) -> usize {
         let piece = &bytes[..bytes.len().min(PIECE)];
+        self.unanswered = self.unanswered.saturating_add(piece.len());
         if !self.speaks {
             self.out.extend_from_slice(piece);
         } else {
@@ -237,6 +243,8 @@ impl Client {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.mark {
             Mark::Proven => Some(self.last_heard + self.settings.probe_after),
+            // A server whose terminal is full, because nobody reads there, reads none of our marks either.
+            Mark::Asked(Some(_)) if self.unanswered >= TERMINAL_HOLDS => None,
             Mark::Asked(Some(since)) => Some(self.last_heard.max(since) + self.settings.dead_after),
             Mark::Unproven | Mark::Asked(None) => None,
         }
@@ -248,8 +256,9 @@ impl Client {
                 Item::Negotiate(Verb::Do, TIMING_MARK).encode(&mut self.out);
                 self.mark = Mark::Asked(None);
             }
+            Mark::Asked(Some(_)) if self.unanswered >= TERMINAL_HOLDS => {}
             Mark::Asked(Some(since)) if now >= self.last_heard.max(since) + self.settings.dead_after => {
-                self.dead = true
+                self.dead = Some(now.saturating_duration_since(self.last_heard));
             }
             Mark::Unproven | Mark::Proven | Mark::Asked(_) => {}
         }
@@ -257,20 +266,17 @@ impl Client {
 
     /// Why the host counts as dead, if it does.
     pub(super) fn why_dead(&self) -> Option<String> {
-        let silent = (self.settings.probe_after + self.settings.dead_after).as_secs();
-        let why =
-            || format!("the host is dead: {silent} s of silence, and asked (TIMING-MARK) it does not answer");
-        self.dead.then(why)
+        let silent = self.dead?.as_secs();
+        Some(format!("the host is dead: {silent} s of silence, and asked (TIMING-MARK) it does not answer"))
     }
 
     pub(super) fn speaks_telnet(&self) -> bool {
         self.speaks
     }
 
-    /// A host without TELNET gets and sends bytes as they are.
+    /// Not of a host without TELNET either: what it sends is read as TELNET, for it may begin at any time.
     pub(super) fn eight_bit(&self) -> bool {
-        let both = [Side::Us, Side::Him].into_iter().all(|side| self.options.is_on(side, BINARY));
-        both || (!self.speaks && self.asked.is_none())
+        [Side::Us, Side::Him].into_iter().all(|side| self.options.is_on(side, BINARY))
     }
 }
 
@@ -281,6 +287,8 @@ const ANSWER_WAIT: Duration = Duration::from_secs(2);
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Data encoded at once.
 pub(super) const PIECE: usize = 2048;
+/// Bytes that every terminal holds for a program that does not read: 1,024 in BSD, 4,096 in Linux.
+const TERMINAL_HOLDS: usize = 1024;
 /// Questions for parameters that are answered in one conversation.
 const TOLD_MAX: u32 = 64;
 /// Bytes that wait to be sent, beyond which a host that asks for marks does not take what it gets.

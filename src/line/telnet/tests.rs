@@ -55,17 +55,27 @@ async fn agreed() -> (TelnetLine<DuplexStream>, DuplexStream) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_host_without_telnet_gets_and_sends_bytes_as_they_are() {
+async fn a_host_without_telnet_gets_bytes_as_they_are() {
     let (mut line, mut host) = line(2323);
     host.write_all(b"login: ").await.unwrap();
     assert_eq!(hears(&mut line).await, b"login: ");
     line.write_all(b"mary\r\xff\n").await.unwrap();
     assert_eq!(got(&mut host).await, b"mary\r\xff\n");
-    assert!(line.eight_bit());
     assert!(!line.set_break(true).unwrap() && !line.set_window(50, 132).unwrap());
     sleep(Duration::from_secs(3600)).await;
     assert_eq!(hears(&mut line).await, b"");
     assert_eq!((got(&mut host).await, line.why_ended()), (Vec::new(), None));
+}
+
+/// What it sends is read as TELNET all the same, since its first IAC may be one: a byte of 255 is lost on
+/// the way down, so that only text is sure to arrive.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_has_not_negotiated_is_not_trusted_with_eight_bits() {
+    let (mut line, mut host) = line(2323);
+    host.write_all(b"\xff\xff\r\0").await.unwrap();
+    assert_eq!(hears(&mut line).await, b"\xff\r");
+    assert!(!line.eight_bit() && !line.ask_eight_bit());
+    assert_eq!(got(&mut host).await, b"", "nobody was asked");
 }
 
 #[tokio::test(start_paused = true)]
@@ -257,6 +267,23 @@ async fn a_host_that_says_anything_is_alive() {
     assert_eq!(line.why_ended(), None);
 }
 
+/// A person pastes into a program that does not read, and waits for an hour.
+#[tokio::test(start_paused = true)]
+async fn a_host_whose_terminal_is_full_is_not_dead() {
+    let (mut line, mut host) = agreed().await;
+    line.write_all(&[b'x'; 5_000]).await.unwrap();
+    assert!(timeout(Duration::from_secs(3600), line.read(&mut [0; 10])).await.is_err());
+    assert_eq!(got(&mut host).await, [&[b'x'; 5_000][..], b"\xff\xfd\x06"].concat());
+    // Read at last, and then it really dies. The mark that was asked for before is still owed.
+    host.write_all(b".").await.unwrap();
+    assert_eq!(hears(&mut line).await, b".");
+    line.write_all(b"exit\r").await.unwrap();
+    let began = tokio::time::Instant::now();
+    assert_eq!(line.read(&mut [0; 10]).await.unwrap(), 0);
+    assert!(began.elapsed() <= DEAD_AFTER, "{:?}", began.elapsed());
+    assert!(line.why_ended().unwrap().contains("dead: 40 s"), "{:?}", line.why_ended());
+}
+
 #[tokio::test(start_paused = true)]
 async fn from_a_host_that_never_answered_a_mark_silence_means_nothing() {
     let (mut line, mut host) = line(23);
@@ -307,6 +334,28 @@ async fn a_host_that_floods_and_reads_nothing_fills_no_memory() {
         flooding.await.unwrap();
         assert!(line.client.to_send().len() < 8_192, "{}", line.client.to_send().len());
     }
+}
+
+/// What a caller's own deadlines need: tokio's timers do not run out in a task that has used up its turn.
+#[tokio::test(start_paused = true)]
+async fn a_subnegotiation_without_end_leaves_a_deadline_its_turn() {
+    let endless = AsyncReadExt::chain(&b"\xff\xfa"[..], tokio::io::repeat(0));
+    let host = tokio::io::join(endless, tokio::io::sink());
+    let mut line = TelnetLine::new(host, TelnetSettings::new("host".into(), 2323));
+    let reading = tokio::spawn(async move {
+        let mut buffer = [0; 10];
+        let mut deadline = std::pin::pin!(sleep(Duration::from_secs(5)));
+        tokio::select! {
+            biased; // as a session polls them
+            read = line.read(&mut buffer) => panic!("nothing was data: {read:?}"),
+            () = &mut deadline => {}
+        }
+    });
+    for _ in 0..10 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert!(reading.is_finished(), "it reads and reads");
+    reading.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
