@@ -3,11 +3,9 @@
 #![allow(clippy::disallowed_methods)] // real programs run by the real clock
 
 use std::fs;
-use std::io::Read;
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use mailcall::line::Line;
@@ -17,128 +15,19 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 mod common;
+use common::servers::{Asks, NO_KEYS, Relay, Sshd, TRUSTING, keygen};
 use common::*;
 
-/// How sshd asks for the password.
-#[derive(Clone, Copy)]
-enum Asks {
-    /// `mary@host's password:`, by ssh itself.
-    Ssh,
-    /// `(mary@host) Password:`, by PAM on the host.
-    Pam,
-    /// Not at all: it wants a key.
-    Never,
+/// An sshd with a user whose mail this is.
+fn sshd(suffix: &str, asks: Asks, mailbox: &[u8]) -> Option<Sshd> {
+    Sshd::start(User::new(suffix, "/bin/bash", mailbox)?, asks)
 }
-
-/// An sshd of our own on a port of its own, with one user, ended when dropped.
-struct Sshd {
-    child: Child,
-    user: User,
-    port: u16,
-    dir: tempfile::TempDir,
-}
-
-impl Sshd {
-    /// `None`, said loudly, where there is no sshd or no user can be made.
-    fn start(suffix: &str, asks: Asks, mailbox: &[u8]) -> Option<Self> {
-        if !["sshd", "ssh", "ssh-keygen"].iter().all(|program| have(program)) {
-            return None;
-        }
-        let user = User::new(suffix, "/bin/bash", mailbox)?;
-        let dir = tempfile::tempdir().unwrap();
-        let _ = fs::create_dir("/run/sshd"); // a service manager may have made it
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let sshd = Self { child: Self::serve(&user, dir.path(), port, asks), user, port, dir };
-        wait_for("sshd", || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        Some(sshd)
-    }
-
-    fn serve(user: &User, dir: &Path, port: u16, asks: Asks) -> Child {
-        keygen(&dir.join("host_key"), "");
-        let yes_no = |yes| if yes { "yes" } else { "no" };
-        let settings = format!(
-            "Port {port}\nListenAddress 127.0.0.1\nHostKey {host_key}\nPidFile none\nAllowUsers {name}\n\
-             PasswordAuthentication {password}\nUsePAM {pam}\nKbdInteractiveAuthentication {pam}\n\
-             StrictModes no\nAuthorizedKeysFile {keys}\nLogLevel VERBOSE\nPrintMotd yes\n",
-            host_key = dir.join("host_key").display(),
-            name = user.name,
-            password = yes_no(matches!(asks, Asks::Ssh)),
-            pam = yes_no(matches!(asks, Asks::Pam)),
-            keys = dir.join("authorized_keys").display(),
-        );
-        fs::write(dir.join("sshd_config"), settings).unwrap();
-        let log = fs::File::create(dir.join("log")).unwrap();
-        let mut sshd = Command::new("/usr/sbin/sshd");
-        sshd.arg("-D").arg("-e").arg("-f").arg(dir.join("sshd_config"));
-        sshd.stdin(Stdio::null()).stderr(log).spawn().unwrap()
-    }
-
-    fn known_hosts(&self) -> PathBuf {
-        self.dir.path().join("known_hosts")
-    }
-
-    /// What ssh has written down of the host.
-    fn known(&self) -> String {
-        fs::read_to_string(self.known_hosts()).unwrap_or_default()
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.dir.path().join("log")).unwrap()
-    }
-
-    /// A home whose line is `ssh -tt` to here, with more options of ssh.
-    fn home(&self, options: &[&str], account: &str) -> Home {
-        self.home_through(self.port, options, account)
-    }
-
-    /// The same through another port.
-    fn home_through(&self, port: u16, options: &[&str], account: &str) -> Home {
-        let mut command = vec!["ssh".to_owned(), "-tt".into(), "-F".into(), "none".into()];
-        command.extend(["-p".into(), port.to_string()]);
-        let known = format!("UserKnownHostsFile={}", self.known_hosts().display());
-        let own = [known.as_str(), "GlobalKnownHostsFile=none", "IdentityAgent=none"];
-        for option in own.iter().chain(options) {
-            command.extend(["-o".into(), (*option).to_owned()]);
-        }
-        command.push(format!("{}@127.0.0.1", self.user.name));
-        let password = "password = { env = \"TEST_PASSWORD\" }\n";
-        Home::with_line(&format!("kind = \"exec\"\ncommand = {command:?}\n"), &format!("{password}{account}"))
-    }
-
-    fn user(&self) -> String {
-        format!("user = {:?}\n", self.user.name)
-    }
-}
-
-impl Drop for Sshd {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() {
-            eprintln!("--- sshd said:\n{}\n---", self.log());
-        }
-    }
-}
-
-fn keygen(file: &Path, passphrase: &str) {
-    let made = Command::new("ssh-keygen")
-        .args(["-q", "-t", "ed25519", "-N", passphrase, "-f"])
-        .arg(file)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
-}
-
-/// As a person would after having compared the key.
-const TRUSTING: &str = "StrictHostKeyChecking=accept-new";
-const NO_KEYS: &str = "PubkeyAuthentication=no";
 
 #[test]
 fn ssh_asks_for_the_password_on_the_way_and_the_mail_comes_home() {
     at_once([("p", Asks::Ssh), ("k", Asks::Pam)], |(suffix, asks)| {
         let mailbox = sample();
-        let Some(sshd) = Sshd::start(suffix, asks, &mailbox) else { return };
+        let Some(sshd) = sshd(suffix, asks, &mailbox) else { return };
         for account in [sshd.user(), "transfer = \"text\"\n".into()] {
             let home = sshd.home(&[TRUSTING, NO_KEYS], &account);
             let ran = home.fetch();
@@ -153,10 +42,8 @@ fn ssh_asks_for_the_password_on_the_way_and_the_mail_comes_home() {
 #[test]
 fn a_key_needs_no_password_and_none_is_typed() {
     let mailbox = sample();
-    let Some(sshd) = Sshd::start("y", Asks::Never, &mailbox) else { return };
-    let key = sshd.dir.path().join("key");
-    keygen(&key, "");
-    fs::copy(key.with_extension("pub"), sshd.dir.path().join("authorized_keys")).unwrap();
+    let Some(sshd) = sshd("y", Asks::Never, &mailbox) else { return };
+    let key = sshd.key("");
     let home = sshd.home(&[TRUSTING, &format!("IdentityFile={}", key.display())], &sshd.user());
     home.fetch().ended(0, "done");
     assert_eq!(home.mail(), messages(&mailbox));
@@ -165,7 +52,7 @@ fn a_key_needs_no_password_and_none_is_typed() {
 #[test]
 fn a_wrong_password_is_refused_after_one_attempt() {
     at_once([("w", Asks::Ssh), ("v", Asks::Pam)], |(suffix, asks)| {
-        let Some(sshd) = Sshd::start(suffix, asks, b"") else { return };
+        let Some(sshd) = sshd(suffix, asks, b"") else { return };
         let home = sshd.home(&[TRUSTING, NO_KEYS], &sshd.user());
         let mut command = home.command(&["-vv", "fetch", "--json"]);
         let ran = Ran::new(command.env("TEST_PASSWORD", "wr0ng-secret").output().unwrap());
@@ -180,7 +67,7 @@ fn a_wrong_password_is_refused_after_one_attempt() {
 
 #[test]
 fn a_host_that_takes_only_keys_refuses_the_login() {
-    let Some(sshd) = Sshd::start("o", Asks::Never, b"") else { return };
+    let Some(sshd) = sshd("o", Asks::Never, b"") else { return };
     let ran = sshd.home(&[TRUSTING], &sshd.user()).fetch();
     ran.ended(77, "login-refused");
     assert!(ran.err.contains("Permission denied (publickey)"), "{}", ran.err);
@@ -189,7 +76,7 @@ fn a_host_that_takes_only_keys_refuses_the_login() {
 #[test]
 fn a_connection_that_takes_long_costs_no_second_attempt() {
     let mailbox = sample();
-    let Some(sshd) = Sshd::start("s", Asks::Ssh, &mailbox) else { return };
+    let Some(sshd) = sshd("s", Asks::Ssh, &mailbox) else { return };
     if !have("socat") {
         return;
     }
@@ -203,7 +90,7 @@ fn a_connection_that_takes_long_costs_no_second_attempt() {
 
 #[test]
 fn an_unknown_host_key_is_never_taken_unasked() {
-    let Some(sshd) = Sshd::start("u", Asks::Ssh, b"") else { return };
+    let Some(sshd) = sshd("u", Asks::Ssh, b"") else { return };
     let ran = sshd.home(&[NO_KEYS], &sshd.user()).fetch();
     ran.ended(78, "config");
     assert!(ran.err.contains("SHA256:"), "the fingerprint is shown: {}", ran.err);
@@ -214,7 +101,7 @@ fn an_unknown_host_key_is_never_taken_unasked() {
 
 #[test]
 fn a_host_key_that_has_changed_ends_it_with_ssh_s_own_words() {
-    let Some(sshd) = Sshd::start("c", Asks::Ssh, b"") else { return };
+    let Some(sshd) = sshd("c", Asks::Ssh, b"") else { return };
     let other = sshd.dir.path().join("other_key");
     keygen(&other, "");
     let key = fs::read_to_string(other.with_extension("pub")).unwrap();
@@ -227,10 +114,8 @@ fn a_host_key_that_has_changed_ends_it_with_ssh_s_own_words() {
 
 #[test]
 fn a_locked_key_is_not_given_the_password() {
-    let Some(sshd) = Sshd::start("l", Asks::Never, b"") else { return };
-    let key = sshd.dir.path().join("key");
-    keygen(&key, "open sesame");
-    fs::copy(key.with_extension("pub"), sshd.dir.path().join("authorized_keys")).unwrap();
+    let Some(sshd) = sshd("l", Asks::Never, b"") else { return };
+    let key = sshd.key("open sesame");
     let ran = sshd.home(&[TRUSTING, &format!("IdentityFile={}", key.display())], &sshd.user()).fetch();
     ran.ended(78, "config");
     assert!(ran.err.contains("ssh-add"), "{}", ran.err);
@@ -252,35 +137,18 @@ fn a_host_where_nobody_listens_is_told_with_ssh_s_status_and_words() {
 #[test]
 fn a_connection_that_is_cut_in_mid_transfer_is_told_in_ssh_s_words_and_taken_up_again() {
     let mailbox = sample().repeat(40);
-    let Some(sshd) = Sshd::start("x", Asks::Ssh, &mailbox) else { return };
-    let cut = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = cut.local_addr().unwrap().port();
-    let behind = sshd.port;
-    let relay = std::thread::spawn(move || {
-        let (near, _) = cut.accept().unwrap();
-        let far = TcpStream::connect(("127.0.0.1", behind)).unwrap();
-        let (mut up_from, mut up_to) = (near.try_clone().unwrap(), far.try_clone().unwrap());
-        let up = std::thread::spawn(move || std::io::copy(&mut up_from, &mut up_to));
-        let _ = std::io::copy(&mut Read::take(&far, 60_000), &mut &near);
-        for end in [&near, &far] {
-            let _ = end.shutdown(Shutdown::Both);
-        }
-        let _ = up.join();
-    });
+    let Some(sshd) = sshd("x", Asks::Ssh, &mailbox) else { return };
+    let cut = Relay::to(sshd.port, Some(60_000));
     let account = format!("{}transfer = \"text\"\n", sshd.user());
-    let home = sshd.home_through(port, &[TRUSTING, NO_KEYS], &account);
+    let home = sshd.home_through(cut.port, &[TRUSTING, NO_KEYS], &account);
     let ran = home.fetch();
     ran.ended(75, "carrier-lost");
-    relay.join().unwrap();
     assert!(ran.err.contains("carrying the mail"), "{}", ran.err);
     assert!(
         ran.err.contains("exit status 255") && ran.err.contains("the last it said: \"Connection to"),
         "{}",
         ran.err
     );
-    let config = home.dir.path().join(".config/mailcall/config.toml");
-    let through = fs::read_to_string(&config).unwrap().replace(&port.to_string(), &behind.to_string());
-    fs::write(&config, through).unwrap();
     home.fetch().ended(0, "done");
     assert!(home.mail() == messages(&mailbox));
 }
@@ -288,7 +156,7 @@ fn a_connection_that_is_cut_in_mid_transfer_is_told_in_ssh_s_words_and_taken_up_
 #[tokio::test]
 async fn a_person_at_a_terminal_is_asked_about_the_key() {
     let mailbox = sample();
-    let Some(sshd) = Sshd::start("q", Asks::Ssh, &mailbox) else { return };
+    let Some(sshd) = sshd("q", Asks::Ssh, &mailbox) else { return };
     let home = sshd.home(&[NO_KEYS], &sshd.user());
     for (answer, code) in [("no\n", 78), ("y\n", 78), ("yes\n", 0)] {
         assert_eq!(sshd.known(), "", "not before yes was said");
@@ -311,7 +179,7 @@ async fn a_person_at_a_terminal_is_asked_about_the_key() {
 
 #[tokio::test]
 async fn ctrl_c_ends_the_question_about_the_key() {
-    let Some(sshd) = Sshd::start("i", Asks::Ssh, b"") else { return };
+    let Some(sshd) = sshd("i", Asks::Ssh, b"") else { return };
     let home = sshd.home(&[NO_KEYS], &sshd.user());
     let env = [("HOME", home.dir.path().as_os_str()), ("TEST_PASSWORD", PASSWORD.as_ref())];
     let env = env.map(|(name, value)| (name.into(), value.into())).into();

@@ -2,60 +2,13 @@
 
 mod common;
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::AsFd;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use common::at_terminal::AtTerminal;
 use common::*;
-use mailcall::line::pty::PtyPair;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use nix::unistd::Pid;
-
-/// The program on a terminal of its own.
-struct AtTerminal {
-    pty: PtyPair,
-    screen: File,
-    child: Child,
-}
-
-impl AtTerminal {
-    fn start(mut command: Command) -> Self {
-        let pty = PtyPair::open().unwrap();
-        pty.set_window(30, 100).unwrap();
-        let end = || Stdio::from(pty.slave.try_clone().unwrap());
-        let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
-        let screen = File::from(pty.master.try_clone().unwrap());
-        Self { pty, screen, child }
-    }
-
-    fn sees(&mut self, text: &str) {
-        read_until(&mut self.screen, text);
-    }
-
-    fn types(&mut self, keys: &[u8]) {
-        self.screen.write_all(keys).unwrap();
-    }
-
-    /// How the program ended, and whether the terminal is as it was before.
-    fn ended(mut self) -> i32 {
-        // What it says while leaving must be read, or it waits for ever.
-        let mut screen = self.screen.try_clone().unwrap();
-        let reader = std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while matches!(screen.read(&mut bytes), Ok(1..)) {}
-        });
-        let code = self.child.wait().unwrap().code().unwrap();
-        let flags = tcgetattr(self.pty.slave.as_fd()).unwrap().local_flags;
-        assert!(flags.contains(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG), "{flags:?}");
-        drop(self.pty); // ends the reader
-        drop(self.screen);
-        reader.join().unwrap();
-        code
-    }
-}
 
 fn mailbox() -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().unwrap();

@@ -80,7 +80,9 @@ impl From<PathError> for Failure {
                 Ending::MailboxLocked
             }
             // The way to the mailbox is cut off, as a line is; later it may be there again.
-            PathError::Silent { .. } => Ending::CarrierLost,
+            PathError::Silent { .. } | PathError::CutOff { .. } | PathError::Unmounted { .. } => {
+                Ending::CarrierLost
+            }
             PathError::GivenUp => Ending::Interrupted,
             PathError::Rewrite(RewriteError::ChangedMeanwhile { .. }) => Ending::BadData,
             PathError::Rewrite(RewriteError::Journal { cause, .. })

@@ -3,6 +3,9 @@
 
 #![allow(dead_code)] // each test binary uses its part
 
+pub mod at_terminal;
+pub mod servers;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -129,6 +132,13 @@ impl Home {
         std::fs::write(dir.join("config.toml"), text).unwrap();
     }
 
+    /// Puts more keys into the account, which stands last.
+    pub fn account_also(&self, keys: &str) {
+        let file = self.dir.path().join(".config/mailcall/config.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text + keys).unwrap();
+    }
+
     pub fn maildir(&self) -> PathBuf {
         self.dir.path().join("Mail/home")
     }
@@ -158,6 +168,14 @@ impl Home {
         self.run(&["fetch", "--json", "home"])
     }
 
+    /// Bytes that are here and not yet delivered.
+    pub fn part_len(&self) -> usize {
+        let state = self.dir.path().join(".local/state/mailcall/home");
+        let files = std::fs::read_dir(state).into_iter().flatten().map(Result::unwrap);
+        let parts = files.filter(|file| file.file_name().to_string_lossy().starts_with("part."));
+        parts.map(|file| file.metadata().unwrap().len() as usize).sum()
+    }
+
     /// Everything delivered to the Maildir, sorted.
     pub fn mail(&self) -> Vec<Vec<u8>> {
         let mut mail = Vec::new();
@@ -174,7 +192,7 @@ impl Home {
 /// A user of this system, removed when dropped.
 pub struct User {
     pub name: String,
-    mailbox: PathBuf,
+    pub mailbox: PathBuf,
 }
 
 impl User {
@@ -198,6 +216,11 @@ impl User {
         let ids = nix::unistd::User::from_name(&user.name).unwrap().unwrap();
         nix::unistd::chown(&user.mailbox, Some(ids.uid), Some(ids.gid)).unwrap();
         Some(user)
+    }
+
+    /// Makes a file, or a folder with all that is in it, this user's.
+    pub fn gets(&self, path: &Path) {
+        assert!(Command::new("chown").arg("-R").arg(&self.name).arg(path).status().unwrap().success());
     }
 
     pub fn append(&self, bytes: &[u8]) {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::mount;
 use crate::mailbox::mbox::NotAnMbox;
 
 /// What stands between us and the mailbox.
@@ -96,13 +97,29 @@ pub enum PathError {
         /// For how long.
         waited: Duration,
     },
+    /// The network between us and the mailbox fails.
+    #[error("cannot {what} {}: {cause}; it is on another machine, and the way there was lost", path.display())]
+    CutOff {
+        /// What was tried.
+        what: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// In the system's words.
+        cause: io::Error,
+    },
+    /// It was there, and is gone with all that was around it.
+    #[error("the file system that {} was on is no longer mounted", path.display())]
+    Unmounted {
+        /// The mailbox.
+        path: PathBuf,
+    },
     /// Messages could not be taken out of it.
     #[error(transparent)]
     Rewrite(#[from] super::rewrite::RewriteError),
     /// Nobody wants it any more.
     #[error("broken off")]
     GivenUp,
-    /// The disk or the network behind it fails.
+    /// The disk fails.
     #[error("cannot {what} {}: {cause}", path.display())]
     Io {
         /// What was tried.
@@ -123,6 +140,7 @@ impl PathError {
                 Self::NoPermission { what, path, cause }
             }
             io::ErrorKind::NotFound => Self::Missing { path },
+            _ if is_cut_off(&path, &cause) => Self::CutOff { what, path, cause },
             _ => Self::Io { what, path, cause },
         }
     }
@@ -130,6 +148,30 @@ impl PathError {
     /// The server has another file under this handle now (NFS): opened anew, it may be had.
     pub(super) fn is_stale(&self) -> bool {
         matches!(self, Self::Io { cause, .. } if cause.raw_os_error() == Some(nix::libc::ESTALE))
+    }
+}
+
+/// Whether an error is the network's: EIO is what NFS (soft mounts) and sshfs say of a lost connection, and
+/// what a local disk says of a bad block.
+fn is_cut_off(path: &Path, cause: &io::Error) -> bool {
+    use nix::libc;
+    match cause.raw_os_error() {
+        Some(libc::EIO) => mount::is_remote(path),
+        Some(
+            libc::ENOTCONN
+            | libc::ESHUTDOWN
+            | libc::ECONNABORTED
+            | libc::ECONNRESET
+            | libc::ECONNREFUSED
+            | libc::ETIMEDOUT
+            | libc::EHOSTDOWN
+            | libc::EHOSTUNREACH
+            | libc::ENETDOWN
+            | libc::ENETUNREACH
+            | libc::ENOLINK
+            | libc::EREMOTEIO,
+        ) => true,
+        Some(_) | None => false,
     }
 }
 

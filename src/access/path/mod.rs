@@ -20,6 +20,7 @@ mod error;
 mod journal;
 pub mod lock;
 mod maildir;
+mod mount;
 mod reading;
 mod remove;
 pub mod rewrite;
@@ -31,12 +32,14 @@ pub use spool::{Form, Spool};
 
 use asking::{Said, Teller, ask};
 use maildir::Lengths;
+use mount::Place;
 
 /// A mailbox on a path.
 pub struct ByPath<'t> {
     spool: Spool,
     tell: Box<dyn FnMut(Telling) + 't>,
     lengths: Arc<Mutex<Lengths>>,
+    place: Arc<Place>,
     /// The account's folder, where traces of removals are kept.
     traces: PathBuf,
 }
@@ -45,7 +48,7 @@ impl<'t> ByPath<'t> {
     /// The mailbox at `spool`; `tell` is told what happens. What is removed from it leaves a trace in the
     /// folder `traces`, which is the account's.
     pub fn new(spool: Spool, traces: PathBuf, tell: impl FnMut(Telling) + 't) -> Self {
-        Self { spool, tell: Box::new(tell), lengths: Arc::default(), traces }
+        Self { spool, tell: Box::new(tell), lengths: Arc::default(), place: Arc::default(), traces }
     }
 
     /// Does `mbox` or `maildir` on a thread, whichever the mailbox is, and tells whom it waits for.
@@ -56,13 +59,17 @@ impl<'t> ByPath<'t> {
         mut bytes: impl FnMut(&mut dyn FnMut(Telling), u64, &[u8]) -> Result<(), E>,
     ) -> Result<T, E> {
         let (spool, lengths) = (self.spool.clone(), Arc::clone(&self.lengths));
+        let place = Arc::clone(&self.place);
         let work = move |teller: &Teller<T>| {
-            if spool.is_maildir() {
+            place.holds(&spool.path)?;
+            let done = if spool.is_maildir() {
                 let mut lengths = lengths.lock().unwrap_or_else(PoisonError::into_inner);
                 maildir(&spool.path, &mut lengths, teller)
             } else {
                 mbox(&spool.path, teller)
-            }
+            };
+            place.holds(&spool.path)?;
+            done
         };
         let tell = &mut self.tell;
         ask(&self.spool.path, AT_THE_END, work, |said| match said {
@@ -95,7 +102,14 @@ impl Mailbox for ByPath<'_> {
             },
             no_bytes,
         );
-        Ok(found.await?.map(|found| {
+        let found = found.await?;
+        if found.is_none() && self.on_disk(is_bare, |path, _, teller| is_bare(path, teller), no_bytes).await?
+        {
+            let path = self.spool.path.display();
+            let note = format!("there is no {path}, and its folder is empty: is its file system mounted?");
+            self.tell(Telling::Note(note));
+        }
+        Ok(found.map(|found| {
             let proofs = ours.iter().zip(&found.digests);
             let proven = proofs.map(|(ours, theirs)| theirs.as_ref() == Some(&ours.sha256_hex())).collect();
             Surveyed { size: found.size, proven, locked: found.restless }
@@ -162,6 +176,10 @@ impl Mailbox for ByPath<'_> {
     async fn settled(&mut self) -> Result<(), PathError> {
         remove::settled(&self.traces)
     }
+}
+
+fn is_bare(path: &Path, _: &Teller<bool>) -> Result<bool, PathError> {
+    Ok(mount::is_bare(path))
 }
 
 fn no_bytes(_: &mut dyn FnMut(Telling), _: u64, _: &[u8]) -> Result<(), PathError> {

@@ -183,6 +183,8 @@ fn is_gone(error: &PathError, is_configured: bool) -> bool {
         | PathError::Silent { .. }
         | PathError::Rewrite(_)
         | PathError::GivenUp
+        | PathError::CutOff { .. }
+        | PathError::Unmounted { .. }
         | PathError::Io { .. } => false,
     }
 }
