@@ -332,8 +332,8 @@ fn a_mount_that_is_lost_in_mid_call_tears_no_mail_and_is_not_taken_for_an_empty_
     let cell = Cell::of(many());
     let size = cell.mail.len() as u64;
     // A Maildir is read once for what is in it, and then for its mail.
-    let kinds: [(fn(&Sshfs, &Cell) -> (Home, PathBuf), _); 3] =
-        [(mbox_on, size / 2), (maildir_on, size / 2), (maildir_on, size * 3 / 2)];
+    type Laid = fn(&Sshfs, &Cell) -> (Home, PathBuf);
+    let kinds: [(Laid, _); 3] = [(mbox_on, size / 2), (maildir_on, size / 2), (maildir_on, size * 3 / 2)];
     let cases = kinds.iter().flat_map(|kind| [(kind, true), (kind, false)]);
     at_once(cases, |((laid, cut_after), reconnects)| {
         let Some(user) = user(&cell) else { return };
