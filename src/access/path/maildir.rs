@@ -128,7 +128,7 @@ pub(super) fn index<T>(
                 break;
             }
             let mut head = vec![0; length.min(HEAD_MAX) as usize];
-            let open = File::open(&file.path).at("open", &file.path)?;
+            let open = followed(&file, File::open)?;
             let read = read_full(&open, &mut head, 0).at("read", &file.path)?;
             entries.push(entry(entries.len(), offset, length, &head[..read]));
         }
@@ -222,8 +222,35 @@ fn time_of(name: &[u8]) -> Option<i64> {
 
 fn known_length(file: &MailFile, lengths: &Lengths) -> Result<Option<u64>, PathError> {
     let Some((version, length)) = lengths.get(&file.name) else { return Ok(None) };
-    let found = std::fs::metadata(&file.path).at("look at", &file.path)?;
+    let found = followed(file, std::fs::metadata)?;
     Ok((version_of(&found) == *version).then_some(*length))
+}
+
+/// Does this with a message's file, wherever its reader moves it meanwhile: from new to cur, and with
+/// other flags. To list the whole folder again for each move would never end beside a busy reader.
+fn followed<R>(file: &MailFile, act: impl Fn(PathBuf) -> io::Result<R>) -> Result<R, PathError> {
+    let mut path = Some(file.path.clone());
+    for _ in 0..MOVES_MAX {
+        let Some(now) = path.take() else { break };
+        match act(now.clone()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => path = moved_to(file),
+            other => return other.at("open", &now),
+        }
+    }
+    Err(io::Error::from(io::ErrorKind::NotFound)).at("open", &file.path)
+}
+
+fn moved_to(file: &MailFile) -> Option<PathBuf> {
+    let folder = file.path.parent()?.parent()?;
+    ["cur", "new"].iter().find_map(|part| {
+        let part = folder.join(part);
+        let same = |found: MailFile| {
+            (found.name == file.name && found.written == file.written).then_some(found.path)
+        };
+        let named = |name: &OsStr| base_name(name.as_bytes()) == file.name;
+        let listed = std::fs::read_dir(&part).ok()?.flatten().map(|found| found.file_name());
+        listed.filter(|name| named(name)).find_map(|name| same(mail_file(&part, &name).ok()??))
+    })
 }
 
 fn version_of(found: &std::fs::Metadata) -> Version {
@@ -238,7 +265,7 @@ pub(super) fn each_piece<T>(
     each: &mut Keep<'_, PathError>,
 ) -> Result<u64, PathError> {
     let path = &file.path;
-    let open = File::open(path).at("open", path)?;
+    let open = followed(file, File::open)?;
     let version = version_of(&open.metadata().at("look at", path)?);
     let mut out = from_line(file.time).into_bytes();
     let mut quote = Quote::new();
@@ -295,6 +322,8 @@ const PIECE: usize = 64 * 1024;
 /// The last second of the last year that an asctime date can name.
 const YEAR_9999: i64 = 253_402_300_799;
 const NO_MAILDIR: &str = "a folder and no Maildir: it lacks new or cur";
+/// How often a message's file is followed to where it was moved.
+const MOVES_MAX: usize = 5;
 
 #[cfg(test)]
 mod tests {
