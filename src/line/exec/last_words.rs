@@ -18,11 +18,16 @@ impl LastWords {
     /// The last line, if it reads as one that a program wrote for people: plain words with blanks
     /// between them. The end of a transfer that was cut off does not.
     pub(super) fn sentence(&self) -> Option<String> {
-        let lines = self.tail.split(|&byte| matches!(byte, b'\r' | b'\n'));
-        let last = lines.map(<[u8]>::trim_ascii).rfind(|line| !line.is_empty())?;
-        // ssh begins no new line: what the host was saying may stand before its words.
-        let begins = SSH_BEGINS.iter().filter_map(|words| memchr::memmem::rfind(last, words)).max();
-        let last = &last[begins.unwrap_or(0)..];
+        let lines = || self.tail.split(|&byte| matches!(byte, b'\r' | b'\n')).map(<[u8]>::trim_ascii);
+        let begins =
+            |line: &[u8]| SSH_BEGINS.iter().filter_map(|words| memchr::memmem::rfind(line, words)).max();
+        // ssh begins no new line: what the host was saying may stand before its words. Behind them may
+        // stand what we were sending, for ssh has given the terminal its echo back by then.
+        let of_ssh = lines().filter_map(|line| Some(&line[begins(line)?..])).next_back();
+        let last = match of_ssh {
+            Some(words) => words,
+            None => lines().rfind(|line| !line.is_empty())?,
+        };
         let plain = last.iter().all(|&byte| byte == b' ' || byte.is_ascii_graphic());
         let words = last.split(|&byte| byte == b' ').filter(|word| word.iter().any(u8::is_ascii_lowercase));
         let reads_well = plain && last.len() <= SENTENCE_MAX && words.count() >= WORDS_MIN;
@@ -73,5 +78,7 @@ mod tests {
         assert_eq!(sentence_in(&[closed.as_bytes(), b"\r\n", &mail]), None);
         let frame = b"begin 0 4c1f ".repeat(20);
         assert_eq!(sentence_in(&[&frame, &said.as_bytes()[4..]]).as_deref(), Some(closed), "in mid-frame");
+        let echoed: [&[u8]; 2] = [said.as_bytes(), b"3631280616 4.8 - t 4.8 90112 32768 10 '';continue\r\n"];
+        assert_eq!(sentence_in(&echoed).as_deref(), Some(closed), "before an echo of ours");
     }
 }
