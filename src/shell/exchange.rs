@@ -20,6 +20,8 @@ pub(crate) enum Wanted {
     Reply { limit: usize },
     /// That the host is about to give the line to a command.
     TakeOver,
+    /// That the session is over: the host hangs up, or asks for the next one's name.
+    End,
 }
 
 /// What came.
@@ -27,6 +29,7 @@ pub(crate) enum Wanted {
 pub(crate) enum Heard {
     Reply { status: i32, bytes: Vec<u8> },
     TakeOver,
+    NextLogin,
 }
 
 /// The machine under every other machine of the shell.
@@ -209,6 +212,7 @@ impl Exchange {
             // The command is over before its take-over was heard: `finish` asks for its status.
             Wanted::TakeOver => return self.end(Ok(Heard::TakeOver)),
             Wanted::Reply { limit } => limit,
+            Wanted::End => 0,
         };
         if total >= blocks_for(limit, self.channel.hex) {
             return self.end(Err(ShellError::ReplyTooLarge { limit }));
@@ -300,6 +304,9 @@ impl Machine for Exchange {
                 self.handle_frame(now, frame);
             }
         }
+        if self.wanted == Wanted::End && asks_for_a_name(&self.said) {
+            self.end(Ok(Heard::NextLogin));
+        }
         bytes.len()
     }
 
@@ -330,6 +337,14 @@ impl Machine for Exchange {
         self.wake = Some(wake);
         self.output.pop_front().unwrap_or(Output::Wait(Some(wake)))
     }
+}
+
+/// Whether the host's last words are those of a getty: behind a cable without leads nothing else tells that a
+/// session is over.
+fn asks_for_a_name(said: &[u8]) -> bool {
+    let line = said.rsplit(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    let line = line.trim_ascii().to_ascii_lowercase();
+    line.ends_with(b"login:") && !line.starts_with(b"last login")
 }
 
 /// Blocks the host keeps for a reply of `limit` bytes: one more than can be needed, so that a reply

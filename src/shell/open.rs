@@ -392,7 +392,7 @@ impl Machine for Open {
 fn opened(channel: Channel, hex: bool, heard: Heard) -> Shell {
     let mut facts = match heard {
         Heard::Reply { bytes, .. } => HostFacts::parse(&bytes),
-        Heard::TakeOver => HostFacts::default(),
+        Heard::TakeOver | Heard::NextLogin => HostFacts::default(),
     };
     facts.hex = hex;
     Shell { channel: Channel { hex, ..channel }, seq: 1, facts }

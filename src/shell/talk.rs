@@ -73,8 +73,7 @@ pub enum Left {
 
 impl Leave {
     pub(crate) fn new(channel: Channel, seq: u32) -> Self {
-        let wanted = Wanted::Reply { limit: 0 };
-        Self(begin(channel, seq, "exit", wanted, LEAVE_MAX, "logging out", |command| Request::Here {
+        Self(begin(channel, seq, "exit", Wanted::End, LEAVE_MAX, "logging out", |command| Request::Here {
             command,
         }))
     }
@@ -133,14 +132,14 @@ macro_rules! exchange_machine {
 exchange_machine!(Run, Result<Reply, ShellError>, |outcome: Result<Heard, ShellError>| {
     outcome.map(|heard| match heard {
         Heard::Reply { status, bytes } => Reply { status, bytes },
-        Heard::TakeOver => Reply { status: 0, bytes: Vec::new() },
+        Heard::TakeOver | Heard::NextLogin => Reply { status: 0, bytes: Vec::new() },
     })
 });
 exchange_machine!(Start, Result<(), ShellError>, |outcome: Result<Heard, ShellError>| outcome.map(|_| ()));
 exchange_machine!(Finish, Result<i32, ShellError>, |outcome: Result<Heard, ShellError>| {
     outcome.map(|heard| match heard {
         Heard::Reply { status, .. } => status,
-        Heard::TakeOver => 0,
+        Heard::TakeOver | Heard::NextLogin => 0,
     })
 });
 exchange_machine!(Leave, Left, |outcome: Result<Heard, ShellError>| match outcome {

@@ -188,6 +188,29 @@ fn leaving_is_over_when_the_host_hangs_up_and_soon_if_it_does_not() {
 }
 
 #[test]
+fn leaving_is_over_at_once_when_a_getty_asks_for_the_next_name() {
+    struct Getty(Option<&'static [u8]>);
+    impl Peer for Getty {
+        fn handle_input(&mut self, _now: std::time::Instant, _bytes: &[u8]) {}
+        fn poll(&mut self, _now: std::time::Instant) -> PeerStep {
+            self.0.take().map_or(PeerStep::Wait(None), |said| PeerStep::Transmit(said.to_vec()))
+        }
+    }
+    let soon = Duration::from_secs(1);
+    for (said, at_once) in [
+        (&b"\r\n\r\nDebian GNU/Linux 12 box ttyS0\r\n\r\nbox login: "[..], true),
+        (b"\r\nLogin:", true),
+        (b"\r\nLast login: ", false),
+        (b"\r\nbox login: mary\r\n", false),
+    ] {
+        let mut shell = opened(&mut FakeHost::new(NONCE));
+        let talk = converse(&mut shell.leave(), &mut Getty(Some(said)), LineQuality::PERFECT, 1, LIMIT);
+        assert_eq!(talk.outcome, Some(Left::StillConnected));
+        assert_eq!(talk.elapsed < soon, at_once, "{}: {:?}", said.escape_ascii(), talk.elapsed);
+    }
+}
+
+#[test]
 fn a_reply_beyond_its_limit_and_a_command_beyond_a_line_are_refused() {
     let mut host = FakeHost::new(NONCE);
     let mut shell = opened(&mut host);

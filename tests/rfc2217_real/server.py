@@ -4,7 +4,7 @@
 
 It prints `port N` first, then a line for whatever the client works: `dtr off`, `break on`, `rate 9600`,
 `purged`, `closed`. The device is a PTY, which has no leads, so those of a modem are made up: DSR and CTS are on;
-DCD comes on with CONNECT and goes off with DTR. On standard input `dcd off` and the like change one.
+DCD comes on with CONNECT and goes off with NO CARRIER or DTR. On standard input `dcd off` and the like change one.
 """
 
 import os
@@ -89,6 +89,9 @@ def carry_out(port, manager, client, gone):
         last = (last + data)[-64:]
         if b"\nCONNECT" in last:
             port.leads["dcd"] = True
+            last = b""
+        elif b"\nNO CARRIER\r" in last:
+            port.leads["dcd"] = False
             last = b""
         try:
             client.write(b"".join(manager.escape(data)))
