@@ -5,15 +5,14 @@
 
 mod common;
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::servers::{PySerial, Ser2net};
 use common::*;
 use mailcall::line::pty::{PtyMaster, PtyPair};
 use mailcall::line::rfc2217::{OpenError, RemoteSettings, Rfc2217Line};
@@ -23,121 +22,6 @@ use mailcall::line::{DataBits, Framing, Line, Parity, StopBits};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-/// `ser2net` with one port, ended when dropped.
-struct Ser2net {
-    child: Child,
-    port: u16,
-    _dir: tempfile::TempDir,
-}
-
-impl Ser2net {
-    /// Starts one for `device`, spoken to as `accepter` says; `None`, said loudly, where that cannot be.
-    fn start(accepter: &str, device: &Path) -> Option<Self> {
-        Self::start_on(free_port(), accepter, device)
-    }
-
-    fn start_on(port: u16, accepter: &str, device: &Path) -> Option<Self> {
-        if !have("ser2net") {
-            return None;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let configuration = dir.path().join("ser2net.yaml");
-        let text = format!(
-            "connection: &one\n  accepter: {accepter}tcp,127.0.0.1,{port}\n  \
-             connector: serialdev,{},9600n81,local\n",
-            device.display()
-        );
-        std::fs::write(&configuration, text).unwrap();
-        let log = File::create(dir.path().join("log")).unwrap();
-        let child = Command::new("ser2net")
-            .env("PATH", "/usr/sbin:/usr/bin:/bin")
-            .args(["-n", "-u", "-c"]) // in the foreground, without lock files
-            .arg(&configuration)
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let server = Self { child, port, _dir: dir };
-        wait_for("ser2net's port", || is_listening(port));
-        Some(server)
-    }
-
-    fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-}
-
-impl Drop for Ser2net {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The server around pyserial, ended when dropped.
-struct PySerial {
-    child: Child,
-    stdin: ChildStdin,
-    log: Arc<Mutex<Vec<String>>>,
-    port: u16,
-}
-
-impl PySerial {
-    /// Starts one for `device` that refuses these rates; `None`, said loudly, where that cannot be.
-    fn start(device: &Path, refused: &[&str]) -> Option<Self> {
-        let package = have_python("serial")?;
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rfc2217_real/server.py");
-        let mut child = Command::new("python3")
-            .arg(script)
-            .arg(device)
-            .args(refused)
-            .env("PYTHONPATH", package)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = lines.next().unwrap().unwrap();
-        let port = first.strip_prefix("port ").and_then(|port| port.parse().ok()).unwrap();
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&log);
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                sink.lock().unwrap().push(line);
-            }
-        });
-        let stdin = child.stdin.take().unwrap();
-        Some(Self { child, stdin, log, port })
-    }
-
-    fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
-    fn log(&self) -> Vec<String> {
-        self.log.lock().unwrap().clone()
-    }
-
-    fn said(&self, line: &str) -> usize {
-        self.log().iter().filter(|said| *said == line).count()
-    }
-
-    /// Turns a lead on or off: `dcd off`.
-    fn work(&mut self, lead: &str) {
-        writeln!(self.stdin, "{lead}").unwrap();
-    }
-}
-
-impl Drop for PySerial {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() {
-            eprintln!("--- the server said:\n{}\n---", self.log().join("\n"));
-        }
-    }
-}
 
 /// A mailbox on a host, with a simulated modem in front of it.
 fn host(mailbox: &[u8], args: &[&str]) -> (Sim, PathBuf, tempfile::TempDir) {
@@ -160,7 +44,7 @@ fn home(address: &str, mailbox: &Path, more: &str) -> Home {
     )
 }
 
-const RFC2217: &str = "telnet(rfc2217),";
+const RFC2217: &str = Ser2net::RFC2217;
 
 #[test]
 fn a_call_through_ser2net_brings_everything_and_a_second_nothing() {
@@ -552,18 +436,4 @@ async fn ser2net_on_a_pty_takes_every_setting_and_has_no_leads() {
     let read = tokio::time::timeout(Duration::from_millis(500), line.read(&mut buffer)).await;
     assert!(read.is_err(), "{read:?}");
     assert_eq!(line.speed(), Some(2_400));
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// Whether somebody listens, without connecting: the one client that a port takes would be us.
-fn is_listening(port: u16) -> bool {
-    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-    let local = format!("0100007F:{port:04X}");
-    sockets.lines().any(|line| {
-        let mut fields = line.split_whitespace().skip(1);
-        fields.next() == Some(&local) && fields.nth(1) == Some("0A") // TCP_LISTEN
-    })
 }

@@ -8,9 +8,10 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::servers::{Ser2net, Socat};
 use common::*;
 use mailcall::line::pty::PtyPair;
 use mailcall::line::tcp::{self, TcpLine};
@@ -19,69 +20,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-/// A program that listens, ended when dropped.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-    _dir: Option<tempfile::TempDir>,
-}
-
-impl Server {
-    /// ser2net with a device behind a raw port.
-    fn ser2net(device: &Path) -> Option<Self> {
-        if !have("ser2net") {
-            return None;
-        }
-        let address = free_address(Ipv4Addr::LOCALHOST.into());
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("ser2net.yaml");
-        let device = std::fs::canonicalize(device).unwrap();
-        let text = format!(
-            "connection: &modem\n    accepter: tcp,{},{}\n    connector: serialdev,{},57600n81,local\n",
-            address.ip(),
-            address.port(),
-            device.display()
-        );
-        std::fs::write(&file, text).unwrap();
-        let child = Command::new("ser2net").args(["-n", "-u", "-c"]).arg(&file).stderr(Stdio::null()).spawn();
-        Some(Self { child: child.unwrap(), address, _dir: Some(dir) }.listening())
-    }
-
-    /// socat with a command on a terminal of its own for each connection.
-    fn socat(address: SocketAddr, command: &str) -> Option<Self> {
-        if !have("socat") {
-            return None;
-        }
-        let listen = match address {
-            SocketAddr::V4(four) => {
-                format!("TCP4-LISTEN:{},bind={},reuseaddr,fork", four.port(), four.ip())
-            }
-            SocketAddr::V6(six) => format!("TCP6-LISTEN:{},bind=[{}],reuseaddr,fork", six.port(), six.ip()),
-        };
-        let exec = format!("EXEC:{command},pty,stderr,setsid,ctty");
-        let child = Command::new("socat").args([listen, exec]).stderr(Stdio::null()).spawn().unwrap();
-        Some(Self { child, address, _dir: None }.listening())
-    }
-
-    /// Connecting to see would be a caller already.
-    fn listening(self) -> Self {
-        let entry = format!(":{:04X} ", self.address.port());
-        wait_for("a server that listens", || {
-            let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(std::fs::read_to_string);
-            let mut lines = tables.iter().flatten().flat_map(|table| table.lines());
-            lines.any(|line| line.contains(&entry) && line.contains(" 0A "))
-        });
-        self
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill(); // ser2net does not always heed SIGTERM
-        let _ = self.child.wait();
-    }
-}
 
 fn free_address(ip: std::net::IpAddr) -> SocketAddr {
     TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap()
@@ -120,9 +58,9 @@ fn a_modem_behind_ser2net_is_dialled_fetched_through_and_hung_up() {
     let path = mailbox.display().to_string();
     let args = ["--ring", "0", "--bps", "33600", "--password", PASSWORD, "--mailbox", &path];
     let sim = Sim::start(&[&args[..], &["--drop-after", "8000"]].concat());
-    let Some(server) = Server::ser2net(&sim.device) else { return };
+    let Some(server) = Ser2net::start("", &sim.device) else { return };
     let home = Home::with_line(
-        &format!("kind = \"tcp\"\naddress = \"{}\"\nmodem = \"generic\"\n", server.address),
+        &format!("kind = \"tcp\"\naddress = \"{}\"\nmodem = \"generic\"\n", server.address()),
         &format!(
             "phone = \"555 1212\"\nuser = \"mary\"\npassword = {{ env = \"TEST_PASSWORD\" }}\nmailbox = {mailbox:?}\n"
         ),
@@ -140,7 +78,7 @@ fn a_modem_behind_ser2net_is_dialled_fetched_through_and_hung_up() {
     sim.on_hook_after(3);
 
     // Who comes second is told so, and it is no defect of the line.
-    let held = TcpStream::connect(server.address).unwrap();
+    let held = TcpStream::connect(server.address()).unwrap();
     let ran = home.fetch();
     ran.ended(75, "port-locked");
     assert!(ran.json("error").as_str().unwrap().contains("Port already in use"), "{}", ran.out);
@@ -152,9 +90,9 @@ fn a_device_that_ser2net_cannot_open_is_no_such_port() {
     let folder = tempfile::tempdir().unwrap();
     let device = folder.path().join("ttyGone");
     std::fs::write(&device, "").unwrap(); // a file, and no terminal
-    let Some(server) = Server::ser2net(&device) else { return };
+    let Some(server) = Ser2net::start("", &device) else { return };
     let home = Home::with_line(
-        &format!("kind = \"tcp\"\naddress = \"{}\"\nmodem = \"generic\"\n", server.address),
+        &format!("kind = \"tcp\"\naddress = \"{}\"\nmodem = \"generic\"\n", server.address()),
         "phone = \"555 1212\"\nuser = \"mary\"\npassword = { env = \"TEST_PASSWORD\" }\n",
     );
     let ran = home.fetch();
@@ -166,8 +104,8 @@ fn a_device_that_ser2net_cannot_open_is_no_such_port() {
 async fn a_mebibyte_of_every_byte_passes_ser2net_both_ways_at_once() {
     let pty = PtyPair::open().unwrap();
     pty.make_raw().unwrap();
-    let Some(server) = Server::ser2net(&pty.path) else { return };
-    let address = Address::parse(&server.address.to_string(), None).unwrap();
+    let Some(server) = Ser2net::start("", &pty.path) else { return };
+    let address = Address::parse(&server.address(), None).unwrap();
     let stream = tcp::connect(&address, Duration::from_secs(5)).await.unwrap();
     let line = TcpLine::new(stream, "test".into());
     // Which byte stands where differs from block to block, so that a lost one shows.
@@ -207,7 +145,7 @@ fn a_login_is_reached_by_ipv4_and_by_ipv6() {
             missing(&format!("this machine has no {ip}"));
             continue;
         }
-        let Some(server) = Server::socat(free_address(ip), "/bin/login") else { return };
+        let Some(server) = Socat::start_on(free_address(ip), "/bin/login") else { return };
         let account = format!("user = {:?}\npassword = {{ env = \"TEST_PASSWORD\" }}\n", user.name);
         let line = format!("kind = \"tcp\"\naddress = \"{}\"\n", server.address);
         let home = Home::with_line(&line, &account);
@@ -349,7 +287,7 @@ fn a_connection_that_dies_in_mid_call_is_75_and_the_next_call_goes_on() {
     let mailbox = folder.path().join("mary");
     let mail: Vec<u8> = sample().repeat(8);
     std::fs::write(&mailbox, &mail).unwrap();
-    let Some(server) = Server::socat(free_address(Ipv4Addr::LOCALHOST.into()), "sh") else { return };
+    let Some(server) = Socat::start_on(free_address(Ipv4Addr::LOCALHOST.into()), "sh") else { return };
     for (dies, says) in [(Dies::Closes, "closed the connection"), (Dies::Reset, "broke the connection off")] {
         let after = mail.len() / 2;
         let address = in_the_middle(server.address, vec![(dies, after), (Dies::Never, usize::MAX)]);

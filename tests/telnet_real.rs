@@ -6,13 +6,11 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
+use common::servers::Whose::{Busybox, Inetutils};
+use common::servers::{Inetd, Relay, Whose};
 use common::*;
 use data_encoding::BASE64;
 use mailcall::line::Line;
@@ -21,117 +19,28 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Whose server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whose {
-    Inetutils,
-    Busybox,
-}
-use Whose::{Busybox, Inetutils};
-
-/// inetd with one service on a port of its own.
-struct Inetd {
-    address: SocketAddr,
-    children: Arc<Mutex<Vec<Child>>>,
-    /// Connections are cut once so many bytes went to the client.
-    cut_after: Arc<AtomicU64>,
+/// The line and account of a user who calls at `address`.
+fn home_at(address: SocketAddr, user: &User, line: &str, account: &str) -> Home {
+    Home::with_line(
+        &format!("kind = \"telnet\"\naddress = \"{address}\"\n{line}"),
+        &format!("user = {:?}\npassword = {{ env = \"TEST_PASSWORD\" }}\n{account}", user.name),
+    )
 }
 
-impl Inetd {
-    /// A server that starts `login`, with its arguments; `None`, said loudly, where there is none.
-    fn start(whose: Whose, login: &str) -> Option<Self> {
-        Self::start_at(Ipv4Addr::LOCALHOST.into(), whose, login)
-    }
-
-    fn start_at(ip: IpAddr, whose: Whose, login: &str) -> Option<Self> {
-        if !nix::unistd::geteuid().is_root() {
-            missing("telnetd can only be tried as root");
-            return None;
-        }
-        if !have(if whose == Inetutils { "telnetd" } else { "busybox" }) {
-            return None;
-        }
-        let login = login.to_owned();
-        let command = move || match whose {
-            Inetutils => {
-                let mut command = Command::new("/usr/sbin/telnetd");
-                command.args(["-h", "-E", &login]);
-                command
-            }
-            Busybox => {
-                let mut command = Command::new("busybox");
-                command.args(["telnetd", "-i", "-l", &login]);
-                command
-            }
-        };
-        let listener = TcpListener::bind((ip, 0)).unwrap();
-        let inetd = Self {
-            address: listener.local_addr().unwrap(),
-            children: Arc::default(),
-            cut_after: Arc::new(AtomicU64::new(u64::MAX)),
-        };
-        let (children, cut_after) = (Arc::clone(&inetd.children), Arc::clone(&inetd.cut_after));
-        std::thread::spawn(move || {
-            // The listener lives as long as the test's process.
-            for socket in listener.incoming().map_while(Result::ok) {
-                let socket = match cut_after.load(Ordering::Relaxed) {
-                    u64::MAX => socket,
-                    limit => through_a_proxy(socket, limit),
-                };
-                let stdio = || Stdio::from(OwnedFd::from(socket.try_clone().unwrap()));
-                let child = command().stdin(stdio()).stdout(stdio()).stderr(Stdio::null()).spawn();
-                children.lock().unwrap().push(child.unwrap());
-            }
-        });
-        Some(inetd)
-    }
-
-    /// The line and account of a user who calls here.
-    fn home(&self, user: &User, line: &str, account: &str) -> Home {
-        Home::with_line(
-            &format!("kind = \"telnet\"\naddress = \"{}\"\n{line}", self.address),
-            &format!("user = {:?}\npassword = {{ env = \"TEST_PASSWORD\" }}\n{account}", user.name),
-        )
-    }
-
-    async fn line(&self, change: impl FnOnce(&mut TelnetSettings)) -> TelnetLine<tokio::net::TcpStream> {
-        let stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
-        let mut settings = TelnetSettings::new(self.address.to_string(), self.address.port());
-        change(&mut settings);
-        TelnetLine::over_tcp(stream, settings).unwrap()
-    }
-
-    fn signal(&self, signal: Signal) {
-        for child in self.children.lock().unwrap().iter() {
-            kill(Pid::from_raw(child.id() as i32), signal).unwrap();
-        }
-    }
+async fn line_to(
+    inetd: &Inetd,
+    change: impl FnOnce(&mut TelnetSettings),
+) -> TelnetLine<tokio::net::TcpStream> {
+    let stream = tokio::net::TcpStream::connect(inetd.address).await.unwrap();
+    let mut settings = TelnetSettings::new(inetd.address.to_string(), inetd.address.port());
+    change(&mut settings);
+    TelnetLine::over_tcp(stream, settings).unwrap()
 }
 
-impl Drop for Inetd {
-    fn drop(&mut self) {
-        for child in self.children.lock().unwrap().iter_mut() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+fn signal_all(inetd: &Inetd, signal: Signal) {
+    for child in inetd.children.lock().unwrap().iter() {
+        kill(Pid::from_raw(child.id() as i32), signal).unwrap();
     }
-}
-
-/// The server's end of a connection that breaks once `limit` bytes have come from it.
-fn through_a_proxy(client: TcpStream, limit: u64) -> TcpStream {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let inner = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (server, _) = listener.accept().unwrap();
-    let pump = |mut from: TcpStream, mut to: TcpStream, limit: u64| {
-        std::thread::spawn(move || {
-            let _ = std::io::copy(&mut (&mut from).take(limit), &mut to);
-            let _ = from.shutdown(Shutdown::Both);
-            let _ = to.shutdown(Shutdown::Both);
-        });
-    };
-    pump(inner.try_clone().unwrap(), client.try_clone().unwrap(), limit);
-    pump(client, inner, u64::MAX);
-    server
 }
 
 /// A mebibyte in which every byte follows every other, no two of its lines alike.
@@ -160,7 +69,7 @@ fn comes_home(whose: Whose, line: &str, mailbox: &[u8], transfer: &str) {
     if transfer == "zmodem" && !have("sz") {
         return;
     }
-    let home = inetd.home(&user, line, "");
+    let home = home_at(inetd.address, &user, line, "");
     let first = home.fetch();
     first.ended(0, "done");
     assert_eq!(first.json("transfer"), transfer, "{}", first.out);
@@ -191,7 +100,7 @@ fn a_telnetd_is_reached_by_ipv6() {
     let Some(user) = User::new("s", "/bin/sh", &sample()) else { return };
     for whose in [Inetutils, Busybox] {
         let Some(inetd) = Inetd::start_at(ip, whose, "/bin/login") else { return };
-        let home = inetd.home(&user, "", "");
+        let home = home_at(inetd.address, &user, "", "");
         home.fetch().ended(0, "done");
         assert_eq!(home.mail(), messages(&sample()), "{whose:?}");
     }
@@ -219,7 +128,7 @@ fn zmodem_is_tried_without_binary_where_the_account_says_so() {
     if !have("sz") {
         return;
     }
-    let home = inetd.home(&user, "binary = false\n", "transfer = \"zmodem\"\n");
+    let home = home_at(inetd.address, &user, "binary = false\n", "transfer = \"zmodem\"\n");
     let ran = home.run(&["fetch", "home"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.err.contains("does not agree to eight bits"), "{}", ran.err);
@@ -237,7 +146,7 @@ fn a_host_that_was_told_the_user_asks_for_the_password_only() {
         std::fs::write(&login, format!("#!/bin/sh\nexec /bin/login {}\n", user.name)).unwrap();
         std::fs::set_permissions(&login, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let Some(inetd) = Inetd::start(whose, login.to_str().unwrap()) else { return };
-        let home = inetd.home(&user, "", "");
+        let home = home_at(inetd.address, &user, "", "");
         home.fetch().ended(0, "done");
         assert_eq!(home.mail(), messages(&sample()), "{whose:?}");
     }
@@ -248,12 +157,11 @@ fn a_call_that_was_cut_off_goes_on_where_it_stopped() {
     let mailbox = every_byte_mbox();
     let Some(user) = User::new("c", "/bin/bash", &mailbox) else { return };
     let Some(inetd) = Inetd::start(Inetutils, "/bin/login") else { return };
-    let home = inetd.home(&user, "", "");
-    inetd.cut_after.store(600_000, Ordering::Relaxed);
+    let relay = Relay::to(inetd.address.port(), Some(600_000));
+    let home = home_at((Ipv4Addr::LOCALHOST, relay.port).into(), &user, "", "");
     let first = home.fetch();
     first.ended(75, "carrier-lost");
     assert_eq!(home.mail(), Vec::<Vec<u8>>::new());
-    inetd.cut_after.store(u64::MAX, Ordering::Relaxed);
     let second = home.fetch();
     second.ended(0, "done");
     assert!(home.mail() == messages(&mailbox));
@@ -262,7 +170,7 @@ fn a_call_that_was_cut_off_goes_on_where_it_stopped() {
 
 /// Runs `script` behind the server and waits until it says READY.
 async fn raw(inetd: &Inetd, change: impl FnOnce(&mut TelnetSettings)) -> TelnetLine<tokio::net::TcpStream> {
-    let mut line = inetd.line(change).await;
+    let mut line = line_to(inetd, change).await;
     let mut heard = Vec::new();
     while !heard.ends_with(b"READY") {
         heard.push(line.read_u8().await.unwrap_or_else(|error| panic!("{error}: {}", heard.escape_ascii())));
@@ -403,12 +311,12 @@ async fn a_server_that_is_stopped_is_noticed_and_one_that_is_slow_or_quiet_is_no
     line.write_all(&[b'x'; 1000]).await.unwrap();
     assert!(tokio::time::timeout(Duration::from_secs(6), line.read_u8()).await.is_err());
     // Stopped for less than the limit.
-    inetd.signal(Signal::SIGSTOP);
+    signal_all(&inetd, Signal::SIGSTOP);
     assert!(tokio::time::timeout(Duration::from_millis(2_500), line.read_u8()).await.is_err());
-    inetd.signal(Signal::SIGCONT);
+    signal_all(&inetd, Signal::SIGCONT);
     assert!(tokio::time::timeout(Duration::from_millis(2_500), line.read_u8()).await.is_err());
     assert_eq!(line.why_ended(), None);
-    inetd.signal(Signal::SIGSTOP);
+    signal_all(&inetd, Signal::SIGSTOP);
     let began = Instant::now();
     assert_eq!(line.read(&mut [0; 10]).await.unwrap(), 0);
     assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());

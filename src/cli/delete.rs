@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::at_mailbox::at_mailbox;
-use super::fetch::{Ready, prepare};
+use super::fetch::{Call, Ready, prepare};
 use super::list::print_message;
 use super::report::Report;
 use super::{Global, accounts_of};
@@ -118,7 +118,8 @@ fn delete_chosen(global: &Global, config: &Config, name: &str, chosen: &[Chosen]
     let numbers: Vec<usize> = chosen.iter().map(|message| message.number).collect();
     let Ready { account, password, mut store } = prepare(global, config, name)?;
     let work = Delete { store: &mut store, numbers: &numbers };
-    let (deleted, report) = at_mailbox(global, config, name, &account, password, work);
+    let call = Call { global, config, name, account: &account, password };
+    let (deleted, report) = at_mailbox(call, work);
     let removed = deleted?;
     if global.json {
         let fetched = Fetched { removed, ..Fetched::default() };

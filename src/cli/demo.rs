@@ -72,7 +72,8 @@ async fn demo(global: &Global, args: &Args) -> Result<Ending, Failure> {
     let mut store = fetch::open_store(&store_at, &account, NAME)?;
     let location = Location::Default;
     let password = Some(Secret::new(PASSWORD.to_owned()));
-    let (went, report) = fetch::in_call(&store_at, &config, NAME, &account, password, async |session| {
+    let call = fetch::Call { global: &store_at, config: &config, name: NAME, account: &account, password };
+    let (went, report) = fetch::in_call(call, async |session| {
         let mut mailbox = ByShell::new(session, &location, account.transfer);
         let listed = crate::session::list::list(&mut mailbox, &mut store).await?;
         let fetched = crate::session::fetch::fetch(&mut mailbox, &mut store).await?;

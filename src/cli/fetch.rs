@@ -178,39 +178,6 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     built.map_err(|error| Failure::new(Ending::Bug, Stage::Preparing, error))
 }
 
-/// Makes a call with progress shown and signals heeded.
-pub(super) async fn in_call<T>(
-    global: &Global,
-    config: &Config,
-    name: &str,
-    account: &AccountConfig,
-    password: Option<Secret>,
-    work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
-) -> (Result<T, Failure>, CallReport) {
-    match Signals::install() {
-        Ok(mut signals) => in_call_heeding(&mut signals, global, config, name, account, password, work).await,
-        Err(error) => (Err(Failure::new(Ending::Bug, Stage::Preparing, error)), CallReport::default()),
-    }
-}
-
-/// The same for who heeds signals between calls too.
-pub(super) async fn in_call_heeding<T>(
-    signals: &mut Signals,
-    global: &Global,
-    config: &Config,
-    name: &str,
-    account: &AccountConfig,
-    password: Option<Secret>,
-    work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
-) -> (Result<T, Failure>, CallReport) {
-    let call = Call { global, config, name, account, password };
-    let (went, report) = in_call_watched(signals, call, &mut |_| true, work).await;
-    if let Some(why) = &report.off_hook {
-        eprintln!("mailcall: {}", off_hook(why));
-    }
-    (went, report)
-}
-
 /// Whose call it is.
 pub(super) struct Call<'a> {
     pub(super) global: &'a Global,
@@ -218,6 +185,30 @@ pub(super) struct Call<'a> {
     pub(super) name: &'a str,
     pub(super) account: &'a AccountConfig,
     pub(super) password: Option<Secret>,
+}
+
+/// Makes a call with progress shown and signals heeded.
+pub(super) async fn in_call<T>(
+    call: Call<'_>,
+    work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
+) -> (Result<T, Failure>, CallReport) {
+    match Signals::install() {
+        Ok(mut signals) => in_call_heeding(&mut signals, call, work).await,
+        Err(error) => (Err(Failure::new(Ending::Bug, Stage::Preparing, error)), CallReport::default()),
+    }
+}
+
+/// The same for who heeds signals between calls too.
+pub(super) async fn in_call_heeding<T>(
+    signals: &mut Signals,
+    call: Call<'_>,
+    work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
+) -> (Result<T, Failure>, CallReport) {
+    let (went, report) = in_call_watched(signals, call, &mut |_| true, work).await;
+    if let Some(why) = &report.off_hook {
+        eprintln!("mailcall: {}", off_hook(why));
+    }
+    (went, report)
 }
 
 /// The same for who watches its progress too, answers whether it is to be shown, and says by himself when

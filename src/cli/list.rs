@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::at_mailbox::at_mailbox;
-use super::fetch::{Ready, prepare};
+use super::fetch::{Call, Ready, prepare};
 use super::report::Report;
 use super::{Global, accounts_of};
 use crate::mailbox::display::{self, Row};
@@ -49,7 +49,8 @@ fn list_account(global: &Global, args: &Args) -> Result<Ending, Failure> {
     let names = accounts_of(&config, args.account.as_slice())?;
     for name in &names {
         let Ready { account, password, mut store } = prepare(global, &config, name)?;
-        let (listed, _) = at_mailbox(global, &config, name, &account, password, List(&mut store));
+        let call = Call { global, config: &config, name, account: &account, password };
+        let (listed, _) = at_mailbox(call, List(&mut store));
         print(global, name, &listed?);
     }
     Ok(Ending::Done)

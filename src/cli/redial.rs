@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Global;
 use super::at_mailbox::at_mailbox_heeding;
-use super::fetch::{Ready, runtime};
+use super::fetch::{Call, Ready, runtime};
 use super::interrupt::Signals;
 use super::progress::Display;
 use crate::config::{Calling, Config, Redial, Way};
@@ -50,9 +50,8 @@ async fn calls(global: &Global, config: &Config, name: &str, ready: Ready, patie
     loop {
         account.phones = run.numbers();
         let work = Fetch { store: &mut store, keep: account.keep };
-        let password = password.clone();
-        let (went, report) =
-            at_mailbox_heeding(&mut signals, global, config, name, &account, password, work).await;
+        let call = Call { global, config, name, account: &account, password: password.clone() };
+        let (went, report) = at_mailbox_heeding(&mut signals, call, work).await;
         // Ended by a signal or a failure: what had come is kept, on disk.
         let kept = store.sync_part().map_err(|error| store_failure(Stage::Transfer, &error));
         let went = went.and_then(|fetched| kept.map(|()| fetched));

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -32,6 +32,10 @@ pub struct Inetd {
 impl Inetd {
     /// A server that starts `login`; `None`, said loudly, where there is none.
     pub fn start(whose: Whose, login: &str) -> Option<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), whose, login)
+    }
+
+    pub fn start_at(ip: IpAddr, whose: Whose, login: &str) -> Option<Self> {
         if !nix::unistd::geteuid().is_root() {
             missing("telnetd can only be tried as root");
             return None;
@@ -52,7 +56,7 @@ impl Inetd {
                 command
             }
         };
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind((ip, 0)).unwrap();
         let inetd = Self { address: listener.local_addr().unwrap(), children: Arc::default() };
         let children = Arc::clone(&inetd.children);
         std::thread::spawn(move || {
