@@ -195,6 +195,11 @@ fn terminal(start: Start) {
 // The ways.
 
 impl Way {
+    /// One with a line that can be lost.
+    fn by_line(line: &str, account: &str, mailbox: PathBuf, servers: Vec<Box<dyn Any>>) -> Self {
+        Self { home: Home::with_line(line, account), mailbox, cut: Cut::Line, _servers: servers }
+    }
+
     /// The messages that the mailbox holds, as they stand there.
     fn held(&self) -> Vec<Vec<u8>> {
         let mut held = Vec::new();
@@ -369,13 +374,7 @@ fn null_modem(cell: &Cell) -> Option<Way> {
     let getty = Getty::start(cell.cut_after)?;
     let device = getty.device.display().to_string();
     let line = format!("kind = \"serial\"\ndevice = {device:?}\nspeed = 115200\nmodem = \"none\"\n");
-    let home = Home::with_line(&line, &logs_in(&user));
-    Some(Way {
-        home,
-        mailbox: user.mailbox.clone(),
-        cut: Cut::Line,
-        _servers: vec![Box::new(getty), Box::new(user)],
-    })
+    Some(Way::by_line(&line, &logs_in(&user), user.mailbox.clone(), vec![Box::new(getty), Box::new(user)]))
 }
 
 fn telnet_inetutils(cell: &Cell) -> Option<Way> {
@@ -391,52 +390,28 @@ fn telnet(cell: &Cell, whose: Whose) -> Option<Way> {
     let inetd = Inetd::start(whose, "/bin/login")?;
     let relay = Relay::to(inetd.address.port(), cell.cut_after);
     let line = format!("kind = \"telnet\"\naddress = \"127.0.0.1:{}\"\n", relay.port);
-    let home = Home::with_line(&line, &logs_in(&user));
-    Some(Way {
-        home,
-        mailbox: user.mailbox.clone(),
-        cut: Cut::Line,
-        _servers: vec![Box::new(inetd), Box::new(user)],
-    })
+    Some(Way::by_line(&line, &logs_in(&user), user.mailbox.clone(), vec![Box::new(inetd), Box::new(user)]))
 }
 
 fn rfc2217_ser2net(cell: &Cell) -> Option<Way> {
     let (sim, mailbox, account, dir) = dialled(cell);
     let server = Ser2net::start(Ser2net::RFC2217, &sim.device)?;
     let line = format!("kind = \"rfc2217\"\naddress = \"{}\"\n", server.address());
-    let home = Home::with_line(&line, &account);
-    Some(Way {
-        home,
-        mailbox,
-        cut: Cut::Line,
-        _servers: vec![Box::new(server), Box::new(sim), Box::new(dir)],
-    })
+    Some(Way::by_line(&line, &account, mailbox, vec![Box::new(server), Box::new(sim), Box::new(dir)]))
 }
 
 fn rfc2217_pyserial(cell: &Cell) -> Option<Way> {
     let (sim, mailbox, account, dir) = dialled(cell);
     let server = PySerial::start(&sim.device, &[])?;
     let line = format!("kind = \"rfc2217\"\naddress = \"{}\"\n", server.address());
-    let home = Home::with_line(&line, &account);
-    Some(Way {
-        home,
-        mailbox,
-        cut: Cut::Line,
-        _servers: vec![Box::new(server), Box::new(sim), Box::new(dir)],
-    })
+    Some(Way::by_line(&line, &account, mailbox, vec![Box::new(server), Box::new(sim), Box::new(dir)]))
 }
 
 fn tcp_modem(cell: &Cell) -> Option<Way> {
     let (sim, mailbox, account, dir) = dialled(cell);
     let server = Ser2net::start("", &sim.device)?;
     let line = format!("kind = \"tcp\"\naddress = \"{}\"\nmodem = \"generic\"\n", server.address());
-    let home = Home::with_line(&line, &account);
-    Some(Way {
-        home,
-        mailbox,
-        cut: Cut::Line,
-        _servers: vec![Box::new(server), Box::new(sim), Box::new(dir)],
-    })
+    Some(Way::by_line(&line, &account, mailbox, vec![Box::new(server), Box::new(sim), Box::new(dir)]))
 }
 
 fn tcp_login(cell: &Cell) -> Option<Way> {
@@ -444,13 +419,7 @@ fn tcp_login(cell: &Cell) -> Option<Way> {
     let socat = Socat::start("/bin/login")?;
     let relay = Relay::to(socat.address.port(), cell.cut_after);
     let line = format!("kind = \"tcp\"\naddress = \"127.0.0.1:{}\"\n", relay.port);
-    let home = Home::with_line(&line, &logs_in(&user));
-    Some(Way {
-        home,
-        mailbox: user.mailbox.clone(),
-        cut: Cut::Line,
-        _servers: vec![Box::new(socat), Box::new(user)],
-    })
+    Some(Way::by_line(&line, &logs_in(&user), user.mailbox.clone(), vec![Box::new(socat), Box::new(user)]))
 }
 
 fn exec_shell(cell: &Cell) -> Option<Way> {
