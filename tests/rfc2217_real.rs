@@ -214,9 +214,10 @@ fn a_port_in_use_at_the_server_is_told_in_its_words() {
 
 #[test]
 fn a_server_without_the_option_is_told_with_the_kind_that_fits() {
-    let (sim, path, _dir) = host(&sample(), &[]);
     let cases = [("telnet,", "speaks TELNET but not RFC 2217"), ("", "does not speak TELNET")];
     at_once(cases, |(accepter, says)| {
+        // A modem each: two servers at one would read each other's answers.
+        let (sim, path, _dir) = host(&sample(), &[]);
         let Some(server) = Ser2net::start(accepter, &sim.device) else { return };
         let ran = home(&server.address(), &path, "").fetch();
         ran.ended(78, "config");
@@ -227,6 +228,7 @@ fn a_server_without_the_option_is_told_with_the_kind_that_fits() {
         return;
     }
     // One that serves logins refuses the option as well.
+    let (_sim, path, _dir) = host(&sample(), &[]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let telnetd = std::thread::spawn(move || {
