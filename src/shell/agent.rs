@@ -27,12 +27,17 @@ pub fn loader_in_two(nonce: Nonce) -> (String, String) {
     (format!("{EXEC_SH}'read a;eval \"$a\"'"), format!(" :;{}", loading_loop(nonce)))
 }
 
-/// The same where the login shell may not be replaced: it waits, and leaves when the loader is done.
+/// The same where the login shell may not be replaced, or `exec` is an alias of its user's: it waits,
+/// and leaves when the loader is done.
 ///
-/// Such a bash keeps its HISTFILE too, so it is told to remember nothing; and a PATH made for it may
-/// lack what the loader needs.
+/// A restricted bash keeps its HISTFILE too, so it is told to remember nothing; and a PATH made for it
+/// may lack what the loader needs. All shells but fish, which never needs this line, know `\sh` for what
+/// is no alias.
 pub fn loader_without_exec(nonce: Nonce) -> String {
-    format!(" :;[ ${{BASH-}} ]&&set +o history;sh -c 'PATH=$PATH:/bin:/usr/bin;{}';exit", loading_loop(nonce))
+    format!(
+        " :;(set +o history)&&set +o history;unset savehist;\\sh -c 'PATH=$PATH:/bin:/usr/bin;{}';exit",
+        loading_loop(nonce)
+    )
 }
 
 /// The `:` is for what is no shell but takes lines: a menu may take the first letter for its answer,
