@@ -95,6 +95,13 @@ pub struct LoggedIn {
     pub seven_bit: bool,
 }
 
+impl LoggedIn {
+    /// Whether only a shell has such a prompt. Menus and editors may have any other, `>` among them.
+    pub fn is_surely_a_shell(&self) -> bool {
+        self.look == PromptLook::Shell && self.prompt.trim_end().ends_with(['$', '#', '%', '❯', '➜', 'λ'])
+    }
+}
+
 /// How a login ends.
 pub type LoginOutcome = Result<LoggedIn, LoginError>;
 

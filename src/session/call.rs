@@ -19,7 +19,7 @@ use super::opening::open_unless;
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{AccountConfig, Config, LineConfig};
-use crate::login::PromptLook;
+use crate::login::{LoggedIn, PromptLook};
 use crate::machine::Machine;
 use crate::modem::{ConnectInfo, Said};
 use crate::secret::Secret;
@@ -352,18 +352,22 @@ pub(super) async fn open_shell(
     plan: &CallPlan,
     link: &mut Link,
     watch: Watch<'_>,
-    look: PromptLook,
+    logged_in: &LoggedIn,
 ) -> Result<Shell, Failure> {
     watch(Progress::Stage(Stage::Shell, String::new()));
     // Behind a prompt that the login knew, the line has been quiet for long enough already.
-    let settle = if look == PromptLook::Shell { SETTLE_AT_PROMPT } else { OpenOptions::default().settle };
-    let mut open = Open::new(plan.nonce, OpenOptions { settle, ..OpenOptions::default() });
+    let at_prompt = logged_in.look == PromptLook::Shell;
+    let settle = if at_prompt { SETTLE_AT_PROMPT } else { OpenOptions::default().settle };
+    let careful = !logged_in.is_surely_a_shell();
+    let mut open = Open::new(plan.nonce, OpenOptions { settle, careful, ..OpenOptions::default() });
     let outcome = link.drive(&mut open, |_, _| Ok::<_, Failure>(())).await?;
     outcome.map_err(|error| shell_failure(Stage::Shell, &error, link))
 }
 
 fn shell_failure(stage: Stage, error: &ShellError, link: &Link) -> Failure {
     let ending = match (link.end(), error) {
+        // The line that it refused may have logged us out.
+        (_, ShellError::NoSh { .. }) => Ending::HostLacks,
         (Some(_), _) | (None, ShellError::CarrierLost { .. }) => return line_failure(stage, link),
         (None, ShellError::NotAShell { .. } | ShellError::Silent { .. }) if stage == Stage::Shell => {
             Ending::LoginTimeout

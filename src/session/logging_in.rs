@@ -8,6 +8,7 @@ use super::link::{LineEnd, Link};
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::login::{Credentials, LoggedIn, Login, LoginError, LoginEvent, LoginLimits};
 use crate::machine::{Machine, Output, Transmit};
+use crate::shell::refusal::no_shell_given;
 
 /// Shows a person a question of `ssh` about a host's key, and says whether the answer was yes. It may
 /// block for as long as the person likes.
@@ -84,6 +85,14 @@ async fn try_once(
 }
 
 fn failure(error: LoginError, link: &Link) -> Failure {
+    if let LoginError::CarrierLost { last } | LoginError::Refused { last, .. } = &error
+        && let Some(said) = no_shell_given(last.lines().iter().map(String::as_str))
+    {
+        let message = format!(
+            "the host lets this user in, but not to a shell: \"{said}\". Ask its keeper for an ordinary login shell"
+        );
+        return Failure::new(Ending::HostLacks, Stage::LoggingIn, message);
+    }
     let ending = match &error {
         LoginError::Refused { .. } => Ending::LoginRefused,
         LoginError::Expired { .. } => Ending::LoginExpired,

@@ -26,6 +26,7 @@ pub mod frame;
 mod open;
 pub mod probe;
 pub mod quote;
+pub mod refusal;
 mod talk;
 #[cfg(test)]
 mod tests;
@@ -158,11 +159,19 @@ pub enum ShellEvent {
 pub enum ShellError {
     /// No POSIX sh came up behind the prompt.
     #[error(
-        "the host does not offer a shell: after logging in it shows {last:?}. Log in by hand once and see what it asks for"
+        "the host does not offer a shell: after logging in it shows {last:?}. Log in by hand once and see what it asks for; a script in `login` can answer it"
     )]
     NotAShell {
         /// What it showed last.
         last: String,
+    },
+    /// The login shell lets no `sh` be run.
+    #[error(
+        "the host's login shell does not let mailcall run `sh`, which it needs; it says \"{said}\". Ask the host's keeper for an ordinary shell, or for `sh` in this one's PATH"
+    )]
+    NoSh {
+        /// The shell's own words.
+        said: String,
     },
     /// The host stopped answering.
     #[error(

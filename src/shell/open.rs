@@ -3,9 +3,12 @@
 //!
 //! ```text
 //! Settle ──quiet──> Echo ──the line stands there──> Marker ──loader waits──> Load ──facts──> done
-//!    ^                │ other than typed               │ nothing comes
+//!    ^                │ other than typed               │ nothing comes, or a refusal
 //!    └──── Cleared <──┴────────────────────────────────┘
 //! ```
+//!
+//! Where the prompt may be that of something else, a menu or an editor, that acts upon single keys,
+//! `Key` comes first: one `;`, which stands for nothing in any of them, has to show as what it is.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -16,6 +19,7 @@ use super::echo::Screen;
 use super::exchange::{Exchange, Heard, Wanted, blocks_for};
 use super::frame::{Frame, FrameReader, Nonce};
 use super::probe::{HostFacts, probe_command};
+use super::refusal::{Answer, Refusal};
 use super::{Channel, Shell, ShellError, ShellEvent, last_words, remember};
 use crate::machine::{Machine, Output, Transmit};
 
@@ -26,11 +30,13 @@ pub struct OpenOptions {
     pub settle: Duration,
     /// Silence of the loader or the agent that means they are gone.
     pub silence: Duration,
+    /// What waits may be no shell: nothing is typed before a key that does no harm has shown.
+    pub careful: bool,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { settle: Duration::from_millis(600), silence: Duration::from_secs(45) }
+        Self { settle: Duration::from_millis(600), silence: Duration::from_secs(45), careful: false }
     }
 }
 
@@ -51,6 +57,10 @@ pub struct Open {
     echo_before: Option<Vec<u8>>,
     /// Times that a line was ended and no loader came up.
     refused: u32,
+    /// What the host says to the line that was ended.
+    answer: Answer,
+    /// Keys typed to see whether they show.
+    keys: u32,
     output: VecDeque<Output<ShellEvent, Result<Shell, ShellError>>>,
 }
 
@@ -60,6 +70,8 @@ enum State {
     Settle {
         latest: Option<Instant>,
     },
+    /// A key that does no harm was typed.
+    Key,
     /// A line stands typed and not ended.
     Echo {
         line: Line,
@@ -90,6 +102,8 @@ enum Line {
     Whole,
     First,
     Second,
+    /// For a shell that may not be replaced.
+    WithoutExec,
 }
 
 #[derive(Debug)]
@@ -122,6 +136,8 @@ impl Open {
             typed: 0,
             echo_before: None,
             refused: 0,
+            answer: Answer::default(),
+            keys: 0,
             output: VecDeque::new(),
         }
     }
@@ -131,6 +147,7 @@ impl Open {
         if let Some(answer) = self.screen.push(byte) {
             self.transmit(answer.to_vec());
         }
+        self.answer.push(byte);
         let loader_waits = self.reader.push(byte).contains(&Frame::Loader);
         match &self.state {
             State::Settle { latest } => {
@@ -149,15 +166,59 @@ impl Open {
                     self.wake = Some(earlier(now + ECHO_GAP, Some(since + ECHO_MAX)));
                 }
             }
+            State::Key => self.wake = Some(now + KEY_QUIET),
             State::Marker { .. } if loader_waits => self.load(now),
+            State::Marker { line, .. } if byte == b'\n' => {
+                let line = *line;
+                self.heed_refusal(now, line);
+            }
             State::Marker { .. } | State::Load(_) | State::Over => {}
+        }
+    }
+
+    /// Types a key that no shell, menu, pager or editor acts upon.
+    fn type_key(&mut self, now: Instant) {
+        self.keys += 1;
+        self.output.push_back(Output::Event(ShellEvent::Typing));
+        self.screen.clear();
+        self.transmit(vec![HARMLESS_KEY]);
+        self.state = State::Key;
+        self.wake = Some(now + ECHO_FIRST);
+    }
+
+    /// The host has had its time to show the key.
+    fn judge_key(&mut self, now: Instant) {
+        if self.screen.shows_key(HARMLESS_KEY) {
+            self.type_line(now, Line::Whole);
+        } else if self.keys < KEYS_MAX {
+            self.type_key(now);
+        } else {
+            self.end(Err(ShellError::NotAShell { last: last_words(&self.said) }));
+        }
+    }
+
+    /// The shell says itself what it does not do.
+    fn heed_refusal(&mut self, now: Instant, line: Line) {
+        match (self.answer.refusal(), line) {
+            (Some(Refusal::Exec { .. }), Line::Whole | Line::First) => {
+                self.refused += 1;
+                self.state = State::Cleared { next: Line::WithoutExec, latest: now + CLEAR_MAX };
+                self.wake = Some(now + CLEAR_QUIET);
+            }
+            (Some(Refusal::Sh { said }), Line::Whole | Line::First | Line::WithoutExec) => {
+                self.end(Err(ShellError::NoSh { said }));
+            }
+            (Some(Refusal::Exec { .. }), Line::WithoutExec | Line::Second)
+            | (Some(Refusal::Sh { .. }), Line::Second)
+            | (None, _) => {}
         }
     }
 
     /// Types a line without ending it.
     fn type_line(&mut self, now: Instant, line: Line) {
         self.typed += 1;
-        if self.typed > TYPED_MAX || self.give_up_at.is_some_and(|at| now > at) {
+        let refused = self.refused >= REFUSED_MAX;
+        if refused || self.typed > TYPED_MAX || self.give_up_at.is_some_and(|at| now > at) {
             return self.end(Err(ShellError::NotAShell { last: last_words(&self.said) }));
         }
         self.output.push_back(Output::Event(ShellEvent::Typing));
@@ -188,9 +249,14 @@ impl Open {
                 self.transmit(vec![KILL_LINE]);
                 Line::Second
             }
-            Line::Whole | Line::First => {
+            Line::Whole | Line::First | Line::WithoutExec => {
                 self.transmit(vec![INTERRUPT]);
-                if scrolls { Line::First } else { Line::Whole }
+                match self.refused % 2 {
+                    // Refused in words that nobody here knows: perhaps it was `exec` that was.
+                    1 => Line::WithoutExec,
+                    _ if scrolls => Line::First,
+                    _ => Line::Whole,
+                }
             }
         };
         if next != line {
@@ -204,6 +270,7 @@ impl Open {
         // A terminal sends CR; a tty that does not map it wants LF.
         self.transmit(if self.refused.is_multiple_of(2) { b"\r".to_vec() } else { b"\n".to_vec() });
         self.echo_before = None;
+        self.answer.clear();
         if line == Line::First {
             self.state = State::FirstOfTwo { latest: now + CLEAR_MAX };
             self.wake = Some(now + self.gap());
@@ -229,7 +296,9 @@ impl Open {
 
     fn handle_quiet(&mut self, now: Instant) {
         match &mut self.state {
+            State::Settle { .. } if self.options.careful => self.type_key(now),
             State::Settle { .. } => self.type_line(now, Line::Whole),
+            State::Key => self.judge_key(now),
             State::Cleared { next, .. } => {
                 let next = *next;
                 self.type_line(now, next);
@@ -239,11 +308,13 @@ impl Open {
                 let line = *line;
                 self.judge_echo(now, line);
             }
-            State::Marker { line: Line::Whole | Line::First, nudges } if *nudges < NUDGES_MAX => {
+            State::Marker { line: Line::Whole | Line::First | Line::WithoutExec, nudges }
+                if *nudges < NUDGES_MAX =>
+            {
                 // The loader answers any line; at a prompt nothing is left of ours to be run, should
-                // its end have been hit.
+                // its end have been hit. An empty line might be a menu's default.
                 *nudges += 1;
-                self.transmit(vec![KILL_LINE, b'\n']);
+                self.transmit(NUDGE.to_vec());
                 self.wake = Some(now + self.gap() + MARKER_BEYOND_GAP);
             }
             State::Marker { line, .. } => {
@@ -260,6 +331,7 @@ impl Open {
             Line::Whole => agent::loader(self.nonce),
             Line::First => agent::loader_in_two(self.nonce).0,
             Line::Second => agent::loader_in_two(self.nonce).1,
+            Line::WithoutExec => agent::loader_without_exec(self.nonce),
         }
     }
 
@@ -404,6 +476,11 @@ fn earlier(at: Instant, limit: Option<Instant>) -> Instant {
 
 const KILL_LINE: u8 = 0x15;
 const INTERRUPT: u8 = 0x03;
+/// A comment, behind whatever noise may have typed.
+const NUDGE: [u8; 3] = [KILL_LINE, b'#', b'\n'];
+/// Separates commands in a shell. No key in the menus, pagers and editors that one may land in, or
+/// (vi) one that repeats a search which there was not.
+const HARMLESS_KEY: u8 = b';';
 
 /// The first command's number.
 const PROBE_SEQ: &str = "1";
@@ -437,6 +514,12 @@ const ROUND_TRIP_ASSUMED: Duration = Duration::from_secs(1);
 const ROUND_TRIP_MAX: Duration = Duration::from_secs(5);
 /// Empty lines sent to a loader that may be there.
 const NUDGES_MAX: u32 = 2;
+/// Silence in which a key has shown, and nothing was said to it.
+const KEY_QUIET: Duration = Duration::from_millis(400);
+/// Keys typed before the host is believed to show none.
+const KEYS_MAX: u32 = 3;
+/// Lines that were ended and ran no loader: with and without `exec`, and by both line ends.
+const REFUSED_MAX: u32 = 4;
 /// Lines typed at the prompt, in all.
 const TYPED_MAX: u32 = 12;
 /// Of these, so many before the short first line is tried.
