@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use zeroize::Zeroize;
+
 use super::error::{LastLines, LoginError};
 use super::legible::Legibility;
 use super::lines::{RecentLines, Said, shortened};
@@ -10,10 +12,10 @@ use super::prompts::{
     Prompt, Statement, is_asked_by_ssh, looks_damaged, looks_like_question, prompt_look, ssh_statement_look,
     statement_look,
 };
-use super::text::{HostText, Line, MASK};
+use super::text::{HostText, Line};
 use super::{Credentials, LoggedIn, LoginEvent, LoginLimits, LoginOutcome, PromptLook};
 use crate::machine::{Control, Machine, Output, Transmit};
-use crate::secret::Secret;
+use crate::secret::{Masks, Secret};
 
 /// The conversation from CONNECT to a shell prompt.
 ///
@@ -180,6 +182,14 @@ impl Machine for Login {
     }
 }
 
+/// What a host has echoed is wiped; see [`HostText`] for the rest of it.
+impl Drop for Login {
+    fn drop(&mut self) {
+        self.last_said.zeroize();
+        self.nudged_at.zeroize();
+    }
+}
+
 impl Login {
     /// A login that has not begun; its time runs from the first call of any kind.
     pub fn new(credentials: Credentials, limits: LoginLimits) -> Self {
@@ -271,13 +281,11 @@ impl Login {
     }
 
     fn masked(&self, text: &str) -> String {
-        let password = self.password.as_ref().map_or("", |password| first_line(password.expose()));
-        // Masking a short one all over a text would rather show it than hide it.
-        if password.chars().count() >= MASKED_CHARS_MIN {
-            text.replace(password, MASK)
-        } else {
-            text.to_owned()
+        let masks = Masks::default();
+        if let Some(password) = &self.password {
+            masks.hide(first_line(password.expose()));
         }
+        masks.text(text)
     }
 
     fn sight(&self) -> Sight {
@@ -707,8 +715,6 @@ const KEYS_PRESSED_MAX: u32 = 40;
 const QUERY_ANSWERS_MAX: u32 = 64;
 /// Lines before a prompt that may say why the login failed.
 const STATEMENT_LINES_MAX: usize = 3;
-/// A shorter password is masked only where it was typed.
-const MASKED_CHARS_MIN: usize = 4;
 /// Bytes taken in one call, so that what they cause stays bounded.
 const INPUT_TAKEN_MAX: usize = 1024;
 
