@@ -26,7 +26,7 @@ pub use line::{
 };
 use line::{LineToml, check_line};
 pub use modems::{ModemFolders, ModemUse};
-pub use password::PasswordSource;
+pub use password::{PasswordSource, SecretCommand};
 
 /// The whole configuration file.
 #[derive(Debug, Default)]
@@ -224,7 +224,7 @@ impl Config {
         Ok(config)
     }
 
-    /// No command of a line is to find a password in its environment, whosever it is.
+    /// No command that we start is to find a password in its environment, whosever it is.
     fn hide_passwords(&mut self) {
         let sources = self.accounts.values().filter_map(|account| account.password.as_ref());
         let hidden: Vec<String> = sources
@@ -236,6 +236,11 @@ impl Config {
         for line in self.lines.values_mut() {
             if let LineKind::Exec(exec) = &mut line.kind {
                 exec.hidden_env.clone_from(&hidden);
+            }
+        }
+        for account in self.accounts.values_mut() {
+            if let Some(PasswordSource::Command(command)) = &mut account.password {
+                command.hidden_env.clone_from(&hidden);
             }
         }
     }

@@ -89,7 +89,8 @@ impl Display {
         if global.verbose == 0 {
             return Transcript::silent();
         }
-        Transcript::new(Some(Box::new(|line| eprintln!("{line}"))))
+        let transcript = Transcript::new(Some(Box::new(|line| eprintln!("{line}"))));
+        if global.verbose > 1 { transcript.detailed() } else { transcript }
     }
 }
 

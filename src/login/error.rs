@@ -130,6 +130,25 @@ pub enum LoginError {
 }
 
 impl LoginError {
+    /// The same with the host's own words as `mask` leaves them.
+    pub fn masked(mut self, mask: impl Fn(&str) -> String) -> Self {
+        let (said, last) = match &mut self {
+            Self::Refused { said, last }
+            | Self::Garbled { said, last }
+            | Self::Expired { said, last }
+            | Self::HostKeyRefused { said, last }
+            | Self::KeyLocked { said, last } => (Some(said), last),
+            Self::NoUser { last }
+            | Self::NoPassword { last }
+            | Self::NoPrompt { last, .. }
+            | Self::Illegible { last, .. }
+            | Self::HostKeyUnknown { last }
+            | Self::CarrierLost { last } => (None, last),
+        };
+        said.into_iter().chain(&mut last.0).for_each(|words| *words = mask(words));
+        self
+    }
+
     /// What the host said last.
     pub fn last_lines(&self) -> &LastLines {
         match self {

@@ -7,6 +7,8 @@ mod typing;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use zeroize::Zeroize;
+
 use self::limits::*;
 use self::sight::Sight;
 use super::error::LoginError;
@@ -163,6 +165,14 @@ impl Machine for Login {
         }
         let quiet_at = self.stirred.unwrap_or(now) + self.quiet_needed;
         Output::Wait(Some(quiet_at.min(self.overdue(now))))
+    }
+}
+
+/// What a host has echoed is wiped; see [`HostText`] for the rest of it.
+impl Drop for Login {
+    fn drop(&mut self) {
+        self.last_said.zeroize();
+        self.nudged_at.zeroize();
     }
 }
 

@@ -22,7 +22,7 @@ use crate::config::{AccountConfig, Config, LineConfig};
 use crate::login::{LoggedIn, PromptLook};
 use crate::machine::Machine;
 use crate::modem::{ConnectInfo, Said};
-use crate::secret::Secret;
+use crate::secret::{Masks, Secret};
 use crate::shell::{HostFacts, Open, OpenOptions, REPLY_BYTES_MAX, Reply, Shell, ShellError};
 use crate::store::dials::Dials;
 use crate::store::troubles::Troubles;
@@ -116,6 +116,11 @@ impl Session<'_> {
     /// Tells whoever watches.
     pub fn tell(&mut self, progress: Progress) {
         (self.watch)(progress);
+    }
+
+    /// What is hidden in this call, for whoever shows what the host has said.
+    pub fn masks(&self) -> Masks {
+        self.link.transcript.masks()
     }
 
     /// Bits a second that the line carries from the host, as far as known.
@@ -273,6 +278,10 @@ async fn on_line<T>(
         Err(failure) => return (Err(failure), report),
     };
     let mut link = Link::new(opened, std::mem::replace(transcript, Transcript::silent()));
+    if let Some(password) = &plan.password {
+        link.transcript.hide(password);
+    }
+    let masks = link.transcript.masks();
     let mut carrier_since = line.modem.is_none().then(now);
     // Whatever breaks the call off, it is told where that happened.
     let stage = Cell::new(Stage::Opening);
@@ -280,7 +289,10 @@ async fn on_line<T>(
         if let Progress::Stage(begun, _) = &progress {
             stage.set(*begun);
         }
-        watch(progress);
+        watch(match progress {
+            Progress::Note(note) => Progress::Note(masks.message(&note)),
+            other @ (Progress::Stage(..) | Progress::Bytes { .. }) => other,
+        });
     };
     let mut went = {
         let going = what(OnLine {
@@ -319,7 +331,20 @@ async fn on_line<T>(
     report.bytes_down = link.bytes_down;
     report.bytes_up = link.bytes_up;
     *transcript = link.transcript;
-    (went, report)
+    hide_in_report(&masks, &mut report);
+    let hidden = |failure: Failure| Failure { message: masks.message(&failure.message), ..failure };
+    (went.map_err(hidden), report)
+}
+
+/// A modem may say what it still has of another call, and so may who is in its way.
+fn hide_in_report(masks: &Masks, report: &mut CallReport) {
+    for said in &mut report.statistics {
+        said.lines.iter_mut().for_each(|line| *line = masks.text(line));
+    }
+    if let Some(connect) = &mut report.connect {
+        connect.text = masks.text(&connect.text);
+    }
+    report.off_hook = report.off_hook.as_deref().map(|why| masks.message(why));
 }
 
 fn between(since: Option<Instant>, until: Instant) -> Duration {
@@ -383,7 +408,8 @@ fn shell_failure(stage: Stage, error: &ShellError, link: &Link) -> Failure {
             | ShellError::CommandTooLong { .. },
         ) => Ending::PeerMisbehaved,
     };
-    Failure::new(ending, stage, error)
+    let masks = link.transcript.masks();
+    Failure::new(ending, stage, error.clone().masked(|said| masks.text(said)))
 }
 
 /// The line ended under us.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::call::{CallPlan, line_failure};
+use super::call::{CallPlan, line_failure, now};
 use super::link::{LineEnd, Link};
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::login::{Credentials, LoggedIn, Login, LoginError, LoginEvent, LoginLimits};
@@ -48,9 +48,6 @@ pub(super) async fn log_in(
 ) -> Result<LoggedIn, Failure> {
     let user = user.map(str::to_owned);
     watch(Progress::Stage(Stage::LoggingIn, user.clone().unwrap_or_default()));
-    if let Some(password) = &plan.password {
-        link.transcript.hide(password.clone());
-    }
     let credentials = Credentials { user, password: plan.password.clone() };
     let mut outcome = try_once(&credentials, link, said).await?;
     // A host that is reached through another is asked about too.
@@ -77,11 +74,21 @@ async fn try_once(
     said: &mut dyn FnMut(LoginEvent),
 ) -> Result<Result<LoggedIn, LoginError>, Failure> {
     let mut login = Login::new(credentials.clone(), LoginLimits::default());
-    let told = link.drive(&mut login, |_, event| {
-        said(event);
+    let masks = link.transcript.masks();
+    let told = link.drive(&mut login, |link, event| {
+        match event {
+            LoginEvent::Text(line) => said(LoginEvent::Text(masks.text(&line))),
+            act => {
+                link.transcript.detail(now(), &masks.text(&format!("login: {act:?}")));
+                said(act);
+            }
+        }
         Ok::<_, Failure>(())
     });
-    told.await
+    Ok(match told.await? {
+        Ok(logged_in) => Ok(LoggedIn { prompt: masks.text(&logged_in.prompt), ..logged_in }),
+        Err(error) => Err(error.masked(|words| masks.text(words))),
+    })
 }
 
 fn failure(error: LoginError, link: &Link) -> Failure {

@@ -219,6 +219,23 @@ pub enum ShellError {
     },
 }
 
+impl ShellError {
+    /// The same with the host's own words as `mask` leaves them.
+    pub fn masked(mut self, mask: impl Fn(&str) -> String) -> Self {
+        match &mut self {
+            Self::NotAShell { last: said } | Self::Silent { last: said, .. } | Self::NoSh { said } => {
+                *said = mask(said)
+            }
+            Self::CarrierLost { .. }
+            | Self::TooNoisy { .. }
+            | Self::ReplyTooLarge { .. }
+            | Self::CommandTooLong { .. }
+            | Self::HostLacks { .. } => {}
+        }
+        self
+    }
+}
+
 /// Output that [`Shell::run`] allows, in bytes.
 pub const REPLY_BYTES_DEFAULT: usize = 64 * 1024;
 

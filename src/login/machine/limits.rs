@@ -73,7 +73,5 @@ pub(super) const KEYS_PRESSED_MAX: u32 = 40;
 pub(super) const QUERY_ANSWERS_MAX: u32 = 64;
 /// Lines before a prompt that may say why the login failed.
 pub(super) const STATEMENT_LINES_MAX: usize = 3;
-/// A shorter password is masked only where it was typed.
-pub(super) const MASKED_CHARS_MIN: usize = 4;
 /// Bytes taken in one call, so that what they cause stays bounded.
 pub(super) const INPUT_TAKEN_MAX: usize = 1024;

@@ -1,6 +1,5 @@
 //! What there is to see on the line: what a finished line tells, and what the unfinished one asks for.
 
-use super::limits::MASKED_CHARS_MIN;
 use super::{Login, State};
 use crate::login::LoginEvent;
 use crate::login::error::LastLines;
@@ -9,9 +8,9 @@ use crate::login::prompts::{
     Prompt, Statement, is_asked_by_ssh, looks_damaged, looks_like_question, prompt_look, ssh_statement_look,
     statement_look,
 };
-use crate::login::text::{Line, MASK};
+use crate::login::text::Line;
 use crate::machine::Output;
-use crate::secret::Secret;
+use crate::secret::{Masks, Secret};
 
 /// What there is to see when the line is quiet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,13 +66,11 @@ impl Login {
     }
 
     pub(super) fn masked(&self, text: &str) -> String {
-        let password = self.password.as_ref().map_or("", |password| first_line(password.expose()));
-        // Masking a short one all over a text would rather show it than hide it.
-        if password.chars().count() >= MASKED_CHARS_MIN {
-            text.replace(password, MASK)
-        } else {
-            text.to_owned()
+        let masks = Masks::default();
+        if let Some(password) = &self.password {
+            masks.hide(first_line(password.expose()));
         }
+        masks.text(text)
     }
 
     pub(super) fn sight(&self) -> Sight {
