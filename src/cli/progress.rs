@@ -150,7 +150,7 @@ fn told(stage: Stage, detail: &str) -> String {
         (Stage::LoggingIn, user) => format!("logging in as {user}"),
         (Stage::Opening, line) if !line.is_empty() => format!("opening line {line}"),
         (Stage::Transfer, protocol) => format!("carrying mail ({protocol})"),
-        (Stage::Survey, detail) if !detail.is_empty() => detail.to_owned(),
+        (Stage::Files, detail) | (Stage::Survey, detail) if !detail.is_empty() => detail.to_owned(),
         (stage, _) => stage.to_string(),
     }
 }

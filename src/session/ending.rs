@@ -85,6 +85,8 @@ pub enum Stage {
     Shell,
     /// The line is in a person's hands.
     Terminal,
+    /// Carrying files in or out.
+    Files,
     /// Looking at the mailbox.
     Survey,
     /// Carrying the mail.
@@ -107,6 +109,7 @@ impl std::fmt::Display for Stage {
             Self::LoggingIn => "logging in",
             Self::Shell => "setting up the shell",
             Self::Terminal => "in the terminal",
+            Self::Files => "carrying files",
             Self::Survey => "looking at the mailbox",
             Self::Transfer => "carrying the mail",
             Self::Delivery => "delivering",

@@ -160,6 +160,12 @@ impl Link {
         arrived
     }
 
+    /// Puts back what was taken and belongs to a machine: it comes before what arrived since.
+    pub fn give_back(&mut self, mut bytes: Vec<u8>) {
+        bytes.append(&mut self.input);
+        self.input = bytes;
+    }
+
     /// Queues what a person types.
     pub(super) fn type_out(&mut self, bytes: &[u8]) {
         if self.end.is_none() && self.unwritable.is_none() {

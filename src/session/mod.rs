@@ -7,7 +7,8 @@
 //! `logging_in` the one with the login and what only a person can answer there.
 //!
 //! [`fetch`], [`list`] and [`delete`] are what is done with a mailbox, [`work`] is any of them;
-//! [`by_shell`] is a mailbox behind a shell, [`by_path`] one on this machine. [`terminal`] gives the line
+//! [`by_shell`] is a mailbox behind a shell, [`by_path`] one on this machine. [`files`] carries
+//! files in and out. [`terminal`] gives the line
 //! to a person, [`bench`] speaks to a modem without an account. [`retry`] says when a number may be
 //! dialled, [`memory`] asks it. [`ending`] names every way in which a call can end.
 
@@ -20,6 +21,7 @@ pub mod delete;
 pub mod dialling;
 pub mod ending;
 pub mod fetch;
+pub mod files;
 pub mod hunt;
 pub mod link;
 pub mod list;
