@@ -5,10 +5,10 @@ use std::time::SystemTime;
 use super::interrupt::Signals;
 use super::progress::Display;
 use super::report::{Report, off_hook};
-use super::{Global, accounts_of, config_failure, dry_run, redial, tell};
+use super::{Global, accounts_of, config_failure, dry_run, redial, tell, unshown};
 use crate::access::Location;
 use crate::config::{AccountConfig, Config, Deliver, Redial};
-use crate::secret::{Secret, keep_out_of_dumps};
+use crate::secret::Secret;
 use crate::session::by_path::spool;
 use crate::session::call::{CallPlan, CallReport, Session, call};
 use crate::session::fetch::store_failure;
@@ -160,9 +160,8 @@ pub(super) fn ask_password(account: &AccountConfig, name: &str) -> Result<Option
         return source.read(name).map(Some).map_err(config_failure);
     }
     let Some(user) = &account.user else { return Ok(None) };
-    keep_out_of_dumps();
-    match rpassword::prompt_password(format!("Password for {user} ({name}): ")) {
-        Ok(text) => Ok(Some(Secret::new(text))),
+    match unshown::ask(&format!("Password for {user} ({name}): ")) {
+        Ok(secret) => Ok(Some(secret)),
         Err(error) => {
             let message = format!(
                 "no password for account {name:?}, and no terminal to ask on ({error}): add \

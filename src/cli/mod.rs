@@ -31,6 +31,7 @@ mod report;
 mod show;
 mod sim;
 mod terminal;
+mod unshown;
 
 /// Brings a mailbox home over a phone line.
 #[derive(Debug, Parser)]

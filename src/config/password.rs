@@ -131,6 +131,14 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn whoever_holds_a_password_dumps_no_core() {
+        let source = PasswordSource::Env("PATH".to_owned());
+        assert!(source.read("home").is_ok_and(|secret| !secret.expose().is_empty()));
+        assert_eq!(nix::sys::prctl::get_dumpable(), Ok(false));
+    }
+
+    #[test]
     fn a_line_ends_at_its_line_end_whatever_that_is() {
         let read =
             |bytes: &[u8]| first_line(bytes).and_then(Result::ok).map(|secret| secret.expose().to_owned());
