@@ -392,7 +392,7 @@ pub(super) async fn open_shell(
 fn shell_failure(stage: Stage, error: &ShellError, link: &Link) -> Failure {
     let ending = match (link.end(), error) {
         // The line that it refused may have logged us out.
-        (_, ShellError::NoSh { .. }) => Ending::HostLacks,
+        (_, ShellError::NoSh { .. } | ShellError::Multiplexed { .. }) => Ending::HostLacks,
         (Some(_), _) | (None, ShellError::CarrierLost { .. }) => return line_failure(stage, link),
         (None, ShellError::NotAShell { .. } | ShellError::Silent { .. }) if stage == Stage::Shell => {
             Ending::LoginTimeout

@@ -40,6 +40,11 @@ pub fn loader_without_exec(nonce: Nonce) -> String {
     )
 }
 
+/// For whatever shell tmux takes to run a command.
+pub fn loader_for_tmux(nonce: Nonce) -> String {
+    format!("exec sh -c '{}'", loading_loop(nonce))
+}
+
 /// The `:` is for what is no shell but takes lines: a menu may take the first letter for its answer,
 /// and no menu has a `:`.
 const EXEC_SH: &str = " :;unset HISTFILE savehist;exec sh -c ";
@@ -157,7 +162,7 @@ mod tests {
             let (inside, behind) = inside.split_once('\'').expect("the other quote");
             assert!(matches!(behind, "" | ";exit"), "one quoted word: {text}");
             assert!(!inside.contains('\''), "{text}");
-            assert!(!text.contains(['!', '\\', '\n']), "{text}");
+            assert!(!text.contains(['!', '\n']) && !inside.contains('\\'), "{text}");
         }
         assert!(line.len() < 180, "{} bytes", line.len());
         assert!(first.len() < 60, "{} bytes: a prompt and this must fit 80 columns", first.len());

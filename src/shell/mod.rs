@@ -17,11 +17,13 @@
 //! is dropped unless they say `2>&1`.
 
 pub mod agent;
+mod aside;
 pub mod checksum;
 pub mod echo;
 pub(crate) mod exchange;
 #[cfg(test)]
 pub(crate) mod fake_host;
+pub mod forget;
 pub mod frame;
 mod open;
 pub mod probe;
@@ -173,6 +175,14 @@ pub enum ShellError {
         /// The shell's own words.
         said: String,
     },
+    /// A program that draws screens stands between the shell and the line.
+    #[error(
+        "after logging in, the host starts {program}, which draws its screen anew and so changes what passes. Let the profile there start it for people only: not where `tty` names this line"
+    )]
+    Multiplexed {
+        /// `tmux` or `screen`.
+        program: String,
+    },
     /// The host stopped answering.
     #[error(
         "the host went silent while {doing}; the last it said was {last:?}. Try again, or allow more time"
@@ -250,8 +260,18 @@ const GAP_BEYOND_ROUND_TRIPS: Duration = Duration::from_millis(1_500);
 /// The end of what the host said, fit for an error message.
 pub(crate) fn last_words(said: &[u8]) -> String {
     let tail = &said[said.len().saturating_sub(LAST_WORDS_BYTES)..];
-    let text: String =
-        tail.iter().map(|&byte| if matches!(byte, b' '..=b'~') { char::from(byte) } else { ' ' }).collect();
+    let mut text = String::new();
+    let mut bytes = tail.iter();
+    while let Some(&byte) = bytes.next() {
+        match byte {
+            // A control sequence (ECMA-48 section 5.4) says nothing to a reader.
+            0x1b if bytes.as_slice().first() == Some(&b'[') => {
+                bytes.by_ref().skip(1).find(|byte| matches!(byte, b'@'..=b'~'));
+            }
+            b' '..=b'~' => text.push(char::from(byte)),
+            _control_or_beyond_ascii => text.push(' '),
+        }
+    }
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

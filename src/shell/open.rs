@@ -14,13 +14,14 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::agent::{self, Request};
+use super::aside::{Aside, Done};
 use super::checksum::Checksum;
 use super::echo::Screen;
 use super::exchange::{Exchange, Heard, Wanted, blocks_for};
 use super::frame::{Frame, FrameReader, Nonce};
 use super::probe::{HostFacts, probe_command};
 use super::refusal::{Answer, Refusal};
-use super::{Channel, Shell, ShellError, ShellEvent, last_words, remember};
+use super::{Channel, Reply, Shell, ShellError, ShellEvent, last_words, remember};
 use crate::machine::{Machine, Output, Transmit};
 
 /// How patient [`Open`] is.
@@ -61,6 +62,10 @@ pub struct Open {
     answer: Answer,
     /// Keys typed to see whether they show.
     keys: u32,
+    /// Lines that were ended at the shell's prompt: its history may have them.
+    ended: Vec<Line>,
+    /// The shell inside of tmux that was told to let us out.
+    inside: Option<Shell>,
     output: VecDeque<Output<ShellEvent, Result<Shell, ShellError>>>,
 }
 
@@ -93,6 +98,8 @@ enum State {
     },
     /// The agent and the first command are on their way.
     Load(Box<Load>),
+    /// There is a shell, and something to be done in it first.
+    Aside(Box<Aside>),
     Over,
 }
 
@@ -104,6 +111,8 @@ enum Line {
     Second,
     /// For a shell that may not be replaced.
     WithoutExec,
+    /// None: tmux starts the loader.
+    Outside,
 }
 
 #[derive(Debug)]
@@ -138,6 +147,8 @@ impl Open {
             refused: 0,
             answer: Answer::default(),
             keys: 0,
+            ended: Vec::new(),
+            inside: None,
             output: VecDeque::new(),
         }
     }
@@ -172,7 +183,16 @@ impl Open {
                 let line = *line;
                 self.heed_refusal(now, line);
             }
-            State::Marker { .. } | State::Load(_) | State::Over => {}
+            State::Marker { .. } => self.answer_correction(),
+            State::Load(_) | State::Aside(_) | State::Over => {}
+        }
+    }
+
+    /// zsh and tcsh may ask whether a word was meant otherwise. It was not.
+    fn answer_correction(&mut self) {
+        if self.answer.asks_whether_it_is_right() {
+            self.answer.clear();
+            self.transmit(vec![NO]);
         }
     }
 
@@ -208,8 +228,8 @@ impl Open {
             (Some(Refusal::Sh { said }), Line::Whole | Line::First | Line::WithoutExec) => {
                 self.end(Err(ShellError::NoSh { said }));
             }
-            (Some(Refusal::Exec { .. }), Line::WithoutExec | Line::Second)
-            | (Some(Refusal::Sh { .. }), Line::Second)
+            (Some(Refusal::Exec { .. }), Line::WithoutExec | Line::Second | Line::Outside)
+            | (Some(Refusal::Sh { .. }), Line::Second | Line::Outside)
             | (None, _) => {}
         }
     }
@@ -249,6 +269,14 @@ impl Open {
                 self.transmit(vec![KILL_LINE]);
                 Line::Second
             }
+            // tmux is older than 2.4, or its client did not let go: back to the shell inside, and out.
+            Line::Outside => {
+                match self.inside.take() {
+                    Some(shell) => self.state = State::Aside(Box::new(Aside::leave(shell))),
+                    None => self.end(Err(ShellError::NotAShell { last: last_words(&self.said) })),
+                }
+                return;
+            }
             Line::Whole | Line::First | Line::WithoutExec => {
                 self.transmit(vec![INTERRUPT]);
                 match self.refused % 2 {
@@ -271,6 +299,9 @@ impl Open {
         self.transmit(if self.refused.is_multiple_of(2) { b"\r".to_vec() } else { b"\n".to_vec() });
         self.echo_before = None;
         self.answer.clear();
+        if line != Line::Second {
+            self.ended.push(line);
+        }
         if line == Line::First {
             self.state = State::FirstOfTwo { latest: now + CLEAR_MAX };
             self.wake = Some(now + self.gap());
@@ -308,7 +339,7 @@ impl Open {
                 let line = *line;
                 self.judge_echo(now, line);
             }
-            State::Marker { line: Line::Whole | Line::First | Line::WithoutExec, nudges }
+            State::Marker { line: Line::Whole | Line::First | Line::WithoutExec | Line::Outside, nudges }
                 if *nudges < NUDGES_MAX =>
             {
                 // The loader answers any line; at a prompt nothing is left of ours to be run, should
@@ -322,7 +353,34 @@ impl Open {
                 self.refused += 1;
                 self.clear_line(now, line);
             }
-            State::Load(_) | State::Over => {}
+            State::Load(_) | State::Aside(_) | State::Over => {}
+        }
+    }
+
+    /// There is a shell. Usually that is all.
+    fn opened(&mut self, shell: Shell) {
+        let typed: Vec<String> = self.ended.iter().map(|&line| self.text(line)).collect();
+        self.ended.clear();
+        match Aside::needed(shell, self.nonce, &typed, self.inside.is_some(), self.options.silence) {
+            Ok(aside) => self.state = State::Aside(Box::new(aside)),
+            Err(shell) => self.end(Ok(shell)),
+        }
+    }
+
+    fn aside_is_done(&mut self, now: Instant, mut aside: Aside, done: Done) {
+        match done {
+            Done::Forgot(Ok(Reply { bytes, .. })) => {
+                aside.shell.facts.wrote_history = !bytes.is_empty();
+                self.end(Ok(aside.shell));
+            }
+            Done::SteppedOut(Ok(())) => {
+                self.inside = Some(aside.shell);
+                self.reader = FrameReader::new(self.nonce, Checksum::Cksum);
+                self.state = State::Marker { line: Line::Outside, nudges: 0 };
+                self.wake = Some(now + self.gap() + MARKER_BEYOND_GAP);
+            }
+            Done::Left(_) => self.end(Err(aside.multiplexed())),
+            Done::Forgot(Err(error)) | Done::SteppedOut(Err(error)) => self.end(Err(error)),
         }
     }
 
@@ -332,6 +390,7 @@ impl Open {
             Line::First => agent::loader_in_two(self.nonce).0,
             Line::Second => agent::loader_in_two(self.nonce).1,
             Line::WithoutExec => agent::loader_without_exec(self.nonce),
+            Line::Outside => String::new(),
         }
     }
 
@@ -406,6 +465,9 @@ impl Machine for Open {
                 load.notice_loader(now);
                 return position + taken;
             }
+            if let State::Aside(aside) = &mut self.state {
+                return position + aside.handle_input(now, &bytes[position..]);
+            }
             self.handle_byte(now, byte);
         }
         bytes.len()
@@ -414,6 +476,7 @@ impl Machine for Open {
     fn handle_hangup(&mut self, now: Instant) {
         match &mut self.state {
             State::Load(load) => load.exchange.handle_hangup(now),
+            State::Aside(aside) => aside.handle_hangup(now),
             State::Over => {}
             _ => self.end(Err(ShellError::CarrierLost { doing: "looking for the shell" })),
         }
@@ -432,6 +495,8 @@ impl Machine for Open {
                 }
                 None => load.exchange.handle_timeout(now),
             }
+        } else if let State::Aside(aside) = &mut self.state {
+            aside.handle_timeout(now);
         } else if self.wake.is_some_and(|wake| wake <= now) {
             self.handle_quiet(now);
         }
@@ -446,7 +511,11 @@ impl Machine for Open {
         if let Some(output) = self.output.pop_front() {
             return output;
         }
-        let State::Load(load) = &mut self.state else { return Output::Wait(self.wake) };
+        let load = match &mut self.state {
+            State::Load(load) => load,
+            State::Aside(_) => return self.poll_aside(now),
+            _typing => return Output::Wait(self.wake),
+        };
         match load.exchange.poll_output(now) {
             Output::Transmit(transmit) => Output::Transmit(transmit),
             Output::Control(control) => Output::Control(control),
@@ -454,10 +523,33 @@ impl Machine for Open {
             Output::Wait(until) => Output::Wait(load.again_at.or(until)),
             Output::Done(outcome) => {
                 let (channel, hex) = (load.exchange.channel(), load.exchange.came_in_hex());
-                self.state = State::Over;
-                Output::Done(outcome.map(|heard| opened(channel, hex, heard)))
+                match outcome.map(|heard| opened(channel, hex, heard)) {
+                    Ok(shell) => self.opened(shell),
+                    Err(error) => self.end(Err(error)),
+                }
+                self.poll_output(now)
             }
         }
+    }
+}
+
+impl Open {
+    fn poll_aside(&mut self, now: Instant) -> Output<ShellEvent, Result<Shell, ShellError>> {
+        let State::Aside(mut aside) = std::mem::replace(&mut self.state, State::Over) else {
+            return Output::Wait(None);
+        };
+        let output = match aside.poll_output(now) {
+            Output::Transmit(transmit) => Output::Transmit(transmit),
+            Output::Control(control) => Output::Control(control),
+            Output::Event(event) => Output::Event(event),
+            Output::Wait(until) => Output::Wait(until),
+            Output::Done(done) => {
+                self.aside_is_done(now, *aside, done);
+                return self.poll_output(now);
+            }
+        };
+        self.state = State::Aside(aside);
+        output
     }
 }
 
@@ -476,6 +568,8 @@ fn earlier(at: Instant, limit: Option<Instant>) -> Instant {
 
 const KILL_LINE: u8 = 0x15;
 const INTERRUPT: u8 = 0x03;
+/// To zsh's `[nyae]?` and tcsh's `(y|n|e|a)?`.
+const NO: u8 = b'n';
 /// A comment, behind whatever noise may have typed.
 const NUDGE: [u8; 3] = [KILL_LINE, b'#', b'\n'];
 /// Separates commands in a shell. No key in the menus, pagers and editors that one may land in, or

@@ -35,6 +35,11 @@ impl Answer {
         }
     }
 
+    /// Whether the shell waits to hear if it has read a word right: `zsh: correct 'sh' to 'ssh' [nyae]? `.
+    pub(super) fn asks_whether_it_is_right(&self) -> bool {
+        [&b"[nyae]? "[..], b"(y|n|e|a)? "].iter().any(|question| self.bytes.ends_with(question))
+    }
+
     /// What the host has said against the line, if it is done saying it.
     pub(super) fn refusal(&self) -> Option<Refusal> {
         // The last piece is unfinished: a prompt, or the rest of it is under way.
