@@ -161,7 +161,9 @@ pub(super) fn ask_password(account: &AccountConfig, name: &str) -> Result<Option
     }
     let Some(user) = &account.user else { return Ok(None) };
     match rpassword::prompt_password(format!("Password for {user} ({name}): ")) {
+        Ok(text) if text.is_empty() && account.otp.is_some() => Ok(None), // a code is all that is needed
         Ok(text) => Ok(Some(Secret::new(text))),
+        Err(_) if account.otp.is_some() => Ok(None),
         Err(error) => {
             let message = format!(
                 "no password for account {name:?}, and no terminal to ask on ({error}): add \
