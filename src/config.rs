@@ -17,6 +17,7 @@ mod calling;
 mod dialling;
 mod line;
 mod modems;
+mod otp;
 mod password;
 use account::{AccountToml, check_account};
 pub use calling::Calling;
@@ -26,6 +27,7 @@ pub use line::{
 };
 use line::{LineToml, check_line};
 pub use modems::{ModemFolders, ModemUse};
+pub use otp::CodeSource;
 pub use password::{PasswordSource, SecretCommand};
 
 /// The whole configuration file.
@@ -74,6 +76,8 @@ pub struct AccountConfig {
     pub user: Option<String>,
     /// Where the password comes from; asked for when absent.
     pub password: Option<PasswordSource>,
+    /// Where one-time codes come from; asked for when absent and wanted.
+    pub otp: Option<CodeSource>,
     /// Whether a line leads to the mailbox, or a path does.
     pub way: Way,
     /// The mailbox's path, on the host or here; `None` is what is called `$MAIL` there.
@@ -97,6 +101,7 @@ impl AccountConfig {
             calling: Calling::WeCall,
             user: None,
             password: None,
+            otp: None,
             mailbox: None,
             deliver: None,
             transfer: TransferChoice::Auto,

@@ -161,7 +161,9 @@ pub(super) fn ask_password(account: &AccountConfig, name: &str) -> Result<Option
     }
     let Some(user) = &account.user else { return Ok(None) };
     match unshown::ask(&format!("Password for {user} ({name}): ")) {
+        Ok(secret) if secret.expose().is_empty() && account.otp.is_some() => Ok(None), // a code is all that is needed
         Ok(secret) => Ok(Some(secret)),
+        Err(_) if account.otp.is_some() => Ok(None),
         Err(error) => {
             let message = format!(
                 "no password for account {name:?}, and no terminal to ask on ({error}): add \

@@ -14,7 +14,8 @@ use self::sight::Sight;
 use super::error::LoginError;
 use super::legible::Legibility;
 use super::lines::{RecentLines, shortened};
-use super::prompts::{Prompt, Statement};
+use super::prompts::{Prompt, prompt_look};
+use super::statements::Statement;
 use super::text::HostText;
 use super::{Credentials, LoggedIn, LoginEvent, LoginLimits, LoginOutcome, PromptLook};
 use crate::machine::{Control, Machine, Output, Transmit};
@@ -26,8 +27,16 @@ use crate::secret::Secret;
 pub struct Login {
     user: Option<String>,
     password: Option<Secret>,
+    has_codes: bool,
     limits: LoginLimits,
     state: State,
+    /// Where the login stood when it ended for want of a code.
+    asked_in: State,
+    /// A code that is yet to be typed, and those that were.
+    code: Option<Secret>,
+    codes_typed: Vec<Secret>,
+    /// Keys of the items that were chosen from menus.
+    chosen: Vec<String>,
     text: HostText,
     lines: RecentLines,
     legibility: Legibility,
@@ -44,11 +53,14 @@ pub struct Login {
     keys_pressed: u32,
     query_answers: u32,
     terminal_types: u32,
+    pages: u32,
     users_typed: u32,
     passwords_typed: u32,
     blank_password_typed: bool,
     name_damaged: bool,
     name_retried: bool,
+    /// So many of the next lines are somebody's message to all.
+    broadcast_lines: usize,
     /// The last finished line, until something is typed: it may ask for a key.
     last_said: String,
     /// What stood on the line at the last nudge: a prompt, if it comes again.
@@ -65,6 +77,8 @@ enum State {
     UserSent,
     /// The password was typed last.
     PasswordSent,
+    /// A one-time code was typed last.
+    CodeSent,
     /// The outcome is known.
     Over,
 }
@@ -76,6 +90,10 @@ enum Act {
     RetypeUser,
     TypePassword,
     TypeBlankPassword,
+    /// If there is one; else it is wanted.
+    TypeCode,
+    /// If there is a choice; else only a person can tell.
+    Choose,
     Answer(Prompt),
     Nudge,
     Break,
@@ -110,6 +128,7 @@ impl Machine for Login {
             }
             if let Some(query) = heard.query
                 && self.query_answers < QUERY_ANSWERS_MAX
+                && prompt_look(self.text.open_line().said()) != Some(Prompt::ChangePassword)
             {
                 self.query_answers += 1;
                 self.send(now, Transmit::plain(query.answer()), LoginEvent::AnsweredTerminalQuery);
@@ -127,9 +146,7 @@ impl Machine for Login {
         if let Some(line) = self.text.feed(b'\n').line {
             self.note_line(&line); // what stood unfinished is the last line now
         }
-        match self.lines.statement(usize::MAX) {
-            Some((Statement::Expired, _)) => self.act(now, Act::Expired),
-            Some((Statement::Refused, _)) => self.act(now, Act::Refused),
+        match self.lines.reason(LAST_WORDS_MAX).or_else(|| self.lines.statement(usize::MAX)) {
             Some((Statement::HostKey, said)) => {
                 let (said, last) = (shortened(said), self.last_lines());
                 self.end(Err(LoginError::HostKeyRefused { said, last }));
@@ -138,6 +155,14 @@ impl Machine for Login {
                 let last = self.last_lines();
                 self.end(Err(LoginError::CarrierLost { last }));
             }
+            Some((
+                Statement::Refused
+                | Statement::Expired
+                | Statement::Locked
+                | Statement::TooManySessions
+                | Statement::Closed,
+                _,
+            )) => self.refuse(),
         }
     }
 
@@ -182,8 +207,13 @@ impl Login {
         Self {
             user: credentials.user,
             password: credentials.password,
+            has_codes: credentials.has_codes,
             limits,
             state: State::FirstPrompt,
+            asked_in: State::FirstPrompt,
+            code: None,
+            codes_typed: Vec::new(),
+            chosen: Vec::new(),
             text: HostText::default(),
             lines: RecentLines::default(),
             legibility: Legibility::default(),
@@ -197,15 +227,26 @@ impl Login {
             keys_pressed: 0,
             query_answers: 0,
             terminal_types: 0,
+            pages: 0,
             users_typed: 0,
             passwords_typed: 0,
             blank_password_typed: false,
             name_damaged: false,
             name_retried: false,
+            broadcast_lines: 0,
             last_said: String::new(),
             nudged_at: String::new(),
             output: VecDeque::new(),
         }
+    }
+
+    /// Goes on with a login that ended in [`LoginError::CodeWanted`], as if no time had passed. The code is
+    /// typed if the host still asks for it; one that it has had already is refused in its name.
+    pub fn give_code(&mut self, code: Secret) {
+        self.state = self.asked_in;
+        self.code = Some(code);
+        (self.started, self.state_since, self.stirred) = (None, None, None);
+        self.quiet_needed = PROMPT_QUIET;
     }
 
     fn start(&mut self, now: Instant) {
@@ -219,7 +260,7 @@ impl Login {
         let step_max = match self.state {
             State::FirstPrompt => FIRST_PROMPT_WAIT_MAX,
             State::UserSent => PASSWORD_PROMPT_WAIT_MAX,
-            State::PasswordSent | State::Over => SHELL_WAIT_MAX,
+            State::PasswordSent | State::CodeSent | State::Over => SHELL_WAIT_MAX,
         };
         let step = self.state_since.unwrap_or(now) + step_max;
         step.min(self.started.unwrap_or(now) + self.limits.wait_max)
@@ -262,19 +303,31 @@ impl Login {
         match (sight, self.state) {
             (Sight::Prompt(Prompt::User), _) => self.unless_hasty(self.at_user_prompt()),
             (Sight::Prompt(Prompt::Password), _) => self.unless_hasty(self.at_password_prompt()),
+            (Sight::Prompt(prompt @ (Prompt::Code | Prompt::Passcode)), _) => {
+                self.unless_hasty(self.at_code_prompt(prompt))
+            }
             (Sight::Prompt(Prompt::ChangePassword), _) => (PROMPT_QUIET, Act::Expired),
+            // The key would begin the change of an expired password.
+            (Sight::Prompt(Prompt::PressReturn) | Sight::KeyWanted, _) if self.is_expired() => {
+                (KEY_LINE_QUIET, Act::Expired)
+            }
             (Sight::Prompt(Prompt::HostKey), _) => (PROMPT_QUIET, Act::HostKey),
             (Sight::Prompt(Prompt::KeyPassphrase), _) => (PROMPT_QUIET, Act::KeyLocked),
             (Sight::Prompt(Prompt::Shell), _) => (SHELL_QUIET, Act::Finish(PromptLook::Shell)),
             (Sight::Prompt(prompt), _) => (KEY_QUIET, Act::Answer(prompt)),
+            (Sight::Menu, _) => (self.menu_quiet(), Act::Choose),
             (Sight::KeyWanted, _) => (KEY_LINE_QUIET, Act::Answer(Prompt::PressReturn)),
-            (Sight::Unknown, State::PasswordSent) => self.after_password(UNKNOWN_QUIET, PromptLook::Unknown),
-            (Sight::Lines, State::PasswordSent) => self.after_password(BLANK_QUIET, PromptLook::Blank),
+            (Sight::Unknown, State::PasswordSent | State::CodeSent) => {
+                self.after_password(UNKNOWN_QUIET, PromptLook::Unknown)
+            }
+            (Sight::Lines, State::PasswordSent | State::CodeSent) => {
+                self.after_password(BLANK_QUIET, PromptLook::Blank)
+            }
             (Sight::Unknown, _) if self.is_repeated_prompt() => {
                 (UNKNOWN_QUIET, Act::Finish(PromptLook::Unknown))
             }
             (Sight::Unknown, _) => self.nudge_after(UNKNOWN_NUDGE_AFTER),
-            (Sight::Nothing, State::PasswordSent) => self.nudge_after(PASSWORD_NUDGE_AFTER),
+            (Sight::Nothing, State::PasswordSent | State::CodeSent) => self.nudge_after(PASSWORD_NUDGE_AFTER),
             (Sight::UnfinishedEcho { seen: true }, _) => self.nudge_after(ECHO_NUDGE_AFTER),
             (Sight::UnfinishedEcho { seen: false }, _) => self.nudge_after(NO_ECHO_NUDGE_AFTER),
             (Sight::Lines | Sight::Nothing, State::FirstPrompt) => {
@@ -282,18 +335,17 @@ impl Login {
                 self.nudge_after(growing.unwrap_or(LAST_NUDGE_QUIET))
             }
             (Sight::Lines | Sight::Nothing, State::UserSent | State::Over) => {
-                match self.lines.statement(usize::MAX) {
-                    Some((Statement::Refused, _)) => (REPROMPT_QUIET, Act::Refused),
-                    Some((Statement::Expired | Statement::Wait | Statement::HostKey, _)) | None => {
-                        self.nudge_after(PASSWORD_PROMPT_NUDGE_AFTER)
-                    }
+                if self.is_refused() {
+                    (REPROMPT_QUIET, Act::Refused)
+                } else {
+                    self.nudge_after(PASSWORD_PROMPT_NUDGE_AFTER)
                 }
             }
         }
     }
 
     fn at_user_prompt(&self) -> Act {
-        let refused = matches!(self.lines.statement(usize::MAX), Some((Statement::Refused, _)));
+        let refused = self.is_refused();
         match self.state {
             State::FirstPrompt => Act::TypeUser,
             // Asked again before any password: the name arrived damaged, or a RETURN of ours was
@@ -309,26 +361,76 @@ impl Login {
             State::UserSent => Act::TypeUser,
             // The first password was for a terminal server or for another's unfinished login.
             State::PasswordSent if self.users_typed == 0 => Act::TypeUser,
-            State::PasswordSent if self.name_damaged && !self.name_retried => Act::RetypeUser,
-            State::PasswordSent | State::Over => Act::Refused,
+            State::PasswordSent | State::CodeSent if self.name_damaged && !self.name_retried => {
+                Act::RetypeUser
+            }
+            State::PasswordSent | State::CodeSent | State::Over => Act::Refused,
         }
     }
 
     fn at_password_prompt(&self) -> Act {
+        let is_locked = matches!(self.lines.reason(usize::MAX), Some((Statement::Locked, _)));
         match self.state {
-            // A nudge of ours was taken for a user name: then this password prompt is nobody's.
-            State::FirstPrompt
-                if self.nudges > 0
-                    && self.user.is_some()
-                    && !self.blank_password_typed
-                    && !self.ssh_asks() =>
-            {
-                Act::TypeBlankPassword
-            }
+            State::FirstPrompt if self.is_nobodys() => Act::TypeBlankPassword,
+            // Each further try may lock it for longer.
+            State::UserSent if is_locked => Act::Refused,
+            State::FirstPrompt | State::UserSent if self.wants_response() => Act::TypeCode,
             State::FirstPrompt => Act::TypePassword,
             State::UserSent if self.passwords_typed < PASSWORDS_TYPED_MAX => Act::TypePassword,
-            State::UserSent | State::PasswordSent | State::Over => Act::Refused,
+            // The code came first.
+            State::CodeSent if self.passwords_typed == 0 && !self.is_refused() => Act::TypePassword,
+            // The password was taken, and the second one that is asked for is a code.
+            State::PasswordSent if self.has_codes && self.codes_typed.is_empty() && !self.is_refused() => {
+                Act::TypeCode
+            }
+            State::UserSent | State::PasswordSent | State::CodeSent | State::Over => Act::Refused,
         }
+    }
+
+    fn at_code_prompt(&self, prompt: Prompt) -> Act {
+        // Where nobody has spoken of codes, a passcode is the password.
+        let is_password = prompt == Prompt::Passcode
+            && !self.has_codes
+            && self.password.is_some()
+            && matches!(self.state, State::FirstPrompt | State::UserSent);
+        match self.state {
+            State::FirstPrompt if self.is_nobodys() => Act::TypeBlankPassword,
+            _ if is_password => self.at_password_prompt(),
+            State::FirstPrompt => Act::TypeCode,
+            State::UserSent | State::PasswordSent | State::CodeSent | State::Over if self.is_refused() => {
+                Act::Refused
+            }
+            State::UserSent | State::PasswordSent | State::CodeSent | State::Over => Act::TypeCode,
+        }
+    }
+
+    /// True if a nudge of ours was taken for a user name: then what is asked for is nobody's.
+    fn is_nobodys(&self) -> bool {
+        self.nudges > 0 && self.user.is_some() && !self.blank_password_typed && !self.ssh_asks()
+    }
+
+    /// True if the answer to a challenge is wanted where `Password:` stands. Some hosts take the password
+    /// as well (RFC 1760 came to hosts that had passwords).
+    fn wants_response(&self) -> bool {
+        let takes_code = |required: bool| required || self.has_codes || self.password.is_none();
+        self.challenge().is_some_and(|challenge| takes_code(challenge.is_required()))
+    }
+
+    /// The host has just said that the password must be changed.
+    fn is_expired(&self) -> bool {
+        matches!(self.lines.statement(STATEMENT_LINES_MAX), Some((Statement::Expired, _)))
+    }
+
+    /// What is to be typed at the menu that is there; nothing is chosen twice.
+    fn choice(&self) -> Option<String> {
+        let menu = self.menu()?;
+        let key = menu.choice(self.state == State::FirstPrompt)?.key.clone();
+        (self.chosen.len() < CHOICES_MAX && !self.chosen.contains(&key)).then_some(key)
+    }
+
+    /// Where nothing can be chosen, there may be more to come.
+    fn menu_quiet(&self) -> Duration {
+        if self.choice().is_some() { MENU_QUIET } else { UNKNOWN_QUIET }
     }
 
     /// How quiet it must be before a prompt for user or password is acted upon. On a line with gaps it
@@ -341,6 +443,8 @@ impl Login {
             {
                 (UNEXPECTED_QUIET, act)
             }
+            // A person is asked for it, so it had better not be the half of a line.
+            Act::TypeCode if self.code.is_none() => (UNEXPECTED_QUIET, act),
             Act::Refused if !is_said => (REFUSAL_QUIET, act),
             act => (PROMPT_QUIET, act),
         }
@@ -354,6 +458,11 @@ impl Login {
             }
             Some((Statement::Refused, _)) => (REFUSAL_QUIET, Act::Refused),
             Some((Statement::Expired, _)) => (REPROMPT_QUIET, Act::Expired),
+            // Such hosts hang up, or ask for another name.
+            Some((Statement::Locked | Statement::TooManySessions | Statement::Closed, _)) => {
+                (REPROMPT_QUIET, Act::Refused)
+            }
+            Some((Statement::Wait, _)) if self.state == State::CodeSent => (NOD_QUIET, Act::Finish(look)),
             Some((Statement::Wait, _)) => (PATIENCE_QUIET, Act::Finish(look)),
             Some((Statement::HostKey, _)) | None => (quiet, Act::Finish(look)),
         }
@@ -362,7 +471,7 @@ impl Login {
     fn nudge_after(&self, quiet: Duration) -> (Duration, Act) {
         let nudges_max = match self.state {
             State::FirstPrompt => SILENCE_NUDGES_AFTER.len(),
-            State::UserSent | State::PasswordSent | State::Over => NUDGES_MAX,
+            State::UserSent | State::PasswordSent | State::CodeSent | State::Over => NUDGES_MAX,
         };
         if self.nudges < nudges_max { (quiet, Act::Nudge) } else { (LAST_NUDGE_QUIET, Act::GiveUp) }
     }
@@ -375,6 +484,8 @@ impl Login {
                 self.type_user(now, LoginEvent::RetriedUser);
             }
             Act::TypePassword => self.type_password(now),
+            Act::TypeCode => self.type_code(now),
+            Act::Choose => self.choose(now),
             Act::TypeBlankPassword => {
                 self.blank_password_typed = true;
                 self.send(now, Transmit::plain(RETURN), LoginEvent::PressedReturn);
@@ -405,15 +516,7 @@ impl Login {
                 let login_needed = self.state != State::FirstPrompt;
                 self.end(Ok(LoggedIn { prompt, look, login_needed, seven_bit: self.text.is_seven_bit() }));
             }
-            Act::Refused => {
-                let (statement, said) = self.last_statement();
-                let last = self.last_lines();
-                self.end(Err(match statement {
-                    Some(Statement::Expired) => LoginError::Expired { said, last },
-                    _ if self.name_damaged => LoginError::Garbled { said, last },
-                    _ => LoginError::Refused { said, last },
-                }));
-            }
+            Act::Refused => self.refuse(),
             Act::Expired => {
                 let (_, said) = self.last_statement();
                 let last = self.last_lines();
@@ -432,12 +535,30 @@ impl Login {
                 let (breaks, last) = (self.breaks, self.last_lines());
                 self.end(Err(LoginError::Illegible { breaks, last }));
             }
+            Act::GiveUp if self.lines.reason(usize::MAX).is_some() => self.refuse(),
             Act::GiveUp => {
                 let waited = self.started.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
                 let last = self.last_lines();
                 self.end(Err(LoginError::NoPrompt { waited, last }));
             }
         }
+    }
+
+    /// Ends with the host's no, and with its reason if it gave one.
+    fn refuse(&mut self) {
+        let (statement, said) = self.last_statement();
+        let last = self.last_lines();
+        self.end(Err(match statement {
+            Some(Statement::Expired) => LoginError::Expired { said, last },
+            Some(Statement::TooManySessions) => LoginError::TooManySessions { said, last },
+            Some(Statement::Closed) => LoginError::Closed { said, last },
+            // Of another user perhaps.
+            _ if self.name_damaged => LoginError::Garbled { said, last },
+            Some(Statement::Locked) => LoginError::Locked { said, last },
+            Some(Statement::Refused | Statement::Wait | Statement::HostKey) | None => {
+                LoginError::Refused { said, last }
+            }
+        }));
     }
 
     fn end(&mut self, outcome: LoginOutcome) {

@@ -55,6 +55,12 @@ pub enum Ending {
     LoginRefused,
     /// The host wants a new password first.
     LoginExpired,
+    /// The host has locked the account.
+    AccountLocked,
+    /// So many are logged in on the host that nobody more is let in.
+    TooManySessions,
+    /// The host lets nobody in for the time being.
+    LoginsClosed,
     /// This number is not dialled any more: the modem refuses it, or a person has answered there.
     Blacklisted,
     /// The network or the other end does not want the call.

@@ -161,9 +161,10 @@ impl Link {
     }
 
     /// Puts back what was taken and belongs to a machine: it comes before what arrived since.
-    pub fn give_back(&mut self, mut bytes: Vec<u8>) {
-        bytes.append(&mut self.input);
-        self.input = bytes;
+    pub fn give_back(&mut self, bytes: &[u8]) {
+        let since = std::mem::take(&mut self.input);
+        self.input.extend_from_slice(bytes);
+        self.input.extend_from_slice(&since);
     }
 
     /// Queues what a person types.

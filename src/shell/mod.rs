@@ -240,6 +240,7 @@ impl ShellError {
             | Self::TooNoisy { .. }
             | Self::ReplyTooLarge { .. }
             | Self::CommandTooLong { .. }
+            | Self::Multiplexed { .. }
             | Self::HostLacks { .. } => {}
         }
         self

@@ -143,8 +143,11 @@ impl OnPty {
     }
 
     pub fn log_in(&mut self, user: &str) -> Result<LoggedIn, LoginError> {
-        let credentials =
-            Credentials { user: Some(user.to_owned()), password: Some(Secret::new(PASSWORD.to_owned())) };
+        let credentials = Credentials {
+            user: Some(user.to_owned()),
+            password: Some(Secret::new(PASSWORD.to_owned())),
+            has_codes: false,
+        };
         self.drive(&mut Login::new(credentials, LoginLimits::default()))
     }
 

@@ -14,7 +14,7 @@ pub(super) const SHELL_WAIT_MAX: Duration = Duration::from_secs(90);
 
 /// Quiet behind `login:` or `Password:` before it is believed: more text may be under way.
 pub(super) const PROMPT_QUIET: Duration = Duration::from_millis(300);
-/// Quiet behind `Password:` where `login:` was expected.
+/// Quiet behind `Password:` where `login:` was expected, and behind a wish for a code.
 pub(super) const UNEXPECTED_QUIET: Duration = Duration::from_millis(1_500);
 /// Quiet behind a wish for a key.
 pub(super) const KEY_QUIET: Duration = Duration::from_millis(500);
@@ -26,6 +26,10 @@ pub(super) const SHELL_QUIET: Duration = Duration::from_secs(1);
 pub(super) const UNKNOWN_QUIET: Duration = Duration::from_secs(4);
 /// Quiet behind a finished line after the password: a shell without prompt, or a slow profile.
 pub(super) const BLANK_QUIET: Duration = Duration::from_secs(10);
+/// Quiet behind a menu before something is chosen.
+pub(super) const MENU_QUIET: Duration = Duration::from_secs(2);
+/// Quiet behind a code whose check takes a person's nod elsewhere.
+pub(super) const NOD_QUIET: Duration = Duration::from_secs(60);
 /// Quiet behind `checking quotas, please wait`.
 pub(super) const PATIENCE_QUIET: Duration = Duration::from_secs(20);
 /// Quiet behind `Login incorrect` before it counts without a new prompt.
@@ -67,10 +71,22 @@ pub(super) const BREAKS_MAX: u32 = 6;
 pub(super) const USERS_TYPED_MAX: u32 = 3;
 /// Passwords typed in one login: one, and one after a damaged user name.
 pub(super) const PASSWORDS_TYPED_MAX: u32 = 2;
+/// One-time codes typed in one login: some hosts want two, one to send the other by telephone.
+pub(super) const CODES_TYPED_MAX: usize = 3;
+/// Items chosen from menus in one login.
+pub(super) const CHOICES_MAX: usize = 4;
+/// Pages of a text that are read; then it is quit.
+pub(super) const PAGES_MAX: u32 = 2;
 /// Keys pressed for pagers, `Press RETURN` and terminal types.
 pub(super) const KEYS_PRESSED_MAX: u32 = 40;
 /// Answers to terminal queries.
 pub(super) const QUERY_ANSWERS_MAX: u32 = 64;
+/// Lines before the end of a line that may say why it has ended.
+pub(super) const LAST_WORDS_MAX: usize = 8;
+/// Lines before a prompt that may hold a challenge.
+pub(super) const CHALLENGE_LINES_MAX: usize = 3;
+/// Lines of somebody's message to all: nothing in them is about this login.
+pub(super) const BROADCAST_LINES_MAX: usize = 24;
 /// Lines before a prompt that may say why the login failed.
 pub(super) const STATEMENT_LINES_MAX: usize = 3;
 /// Bytes taken in one call, so that what they cause stays bounded.

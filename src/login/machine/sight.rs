@@ -1,14 +1,14 @@
 //! What there is to see on the line: what a finished line tells, and what the unfinished one asks for.
 
+use super::limits::{BROADCAST_LINES_MAX, CHALLENGE_LINES_MAX};
 use super::{Login, State};
-use crate::login::LoginEvent;
 use crate::login::error::LastLines;
 use crate::login::lines::{Said, shortened};
-use crate::login::prompts::{
-    Prompt, Statement, is_asked_by_ssh, looks_damaged, looks_like_question, prompt_look, ssh_statement_look,
-    statement_look,
-};
+use crate::login::menu::Menu;
+use crate::login::prompts::{Prompt, is_asked_by_ssh, looks_damaged, looks_like_question, prompt_look};
+use crate::login::statements::{Statement, first_statement_look, is_broadcast, statement_look};
 use crate::login::text::Line;
+use crate::login::{Challenge, LoginEvent};
 use crate::machine::Output;
 use crate::secret::{Masks, Secret};
 
@@ -17,6 +17,8 @@ use crate::secret::{Masks, Secret};
 pub(super) enum Sight {
     /// An unfinished line that is a known prompt.
     Prompt(Prompt),
+    /// A list of which something is to be chosen.
+    Menu,
     /// A finished line that asks for a key.
     KeyWanted,
     /// An unfinished line of no known look.
@@ -40,11 +42,19 @@ impl Login {
             self.name_damaged |= !echo.is_empty() && !ends_with_ignoring_case(echo, name);
         }
         let shown = self.masked(&line.shown());
+        if is_broadcast(said) {
+            self.broadcast_lines = BROADCAST_LINES_MAX;
+        }
+        let is_broadcast = self.broadcast_lines > 0;
+        self.broadcast_lines = self.broadcast_lines.saturating_sub(1);
         if shown.is_empty() {
             return;
         }
-        let is_first = self.state == State::FirstPrompt;
-        let statement = if is_first { ssh_statement_look(said) } else { statement_look(said) };
+        let statement = match self.state {
+            _ if is_broadcast => None,
+            State::FirstPrompt => first_statement_look(said),
+            State::UserSent | State::PasswordSent | State::CodeSent | State::Over => statement_look(said),
+        };
         // Behind a password prompt stands the echo of a password, whole or damaged, or a statement.
         let is_text = if line.is_secret() { statement.is_some() } else { !said.is_empty() };
         self.last_said = if is_text { said.to_owned() } else { String::new() };
@@ -58,7 +68,11 @@ impl Login {
         let typed = match self.state {
             _ if !line.was_answered() => None,
             State::UserSent => self.user.as_deref(),
+            State::FirstPrompt | State::PasswordSent | State::CodeSent if !line.is_secret() => {
+                self.chosen.last().map(String::as_str)
+            }
             State::PasswordSent => self.password.as_ref().map(Secret::expose),
+            State::CodeSent => self.codes_typed.last().map(Secret::expose),
             State::FirstPrompt | State::Over => None,
         };
         let rest = typed.map(first_line).and_then(|typed| said.strip_prefix(typed)).unwrap_or(said);
@@ -67,8 +81,8 @@ impl Login {
 
     pub(super) fn masked(&self, text: &str) -> String {
         let masks = Masks::default();
-        if let Some(password) = &self.password {
-            masks.hide(first_line(password.expose()));
+        for secret in self.password.iter().chain(&self.codes_typed) {
+            masks.hide(first_line(secret.expose()));
         }
         masks.text(text)
     }
@@ -80,6 +94,9 @@ impl Login {
         if !said.is_empty() {
             let unclear = if open.is_secret() { Sight::Nothing } else { Sight::Unknown };
             match prompt_look(said) {
+                None | Some(Prompt::Shell) if !open.is_secret() && self.menu().is_some() => Sight::Menu,
+                // `Enter your choice and press RETURN:`
+                Some(Prompt::PressReturn) if !open.is_secret() && self.choice().is_some() => Sight::Menu,
                 // Garbage of a modem at the wrong speed can end in `$`: such a prompt has to come twice.
                 Some(Prompt::Shell) if self.state == State::FirstPrompt && looks_damaged(said) => unclear,
                 // ssh asks before anything else. Later it is the host, whatever its words are.
@@ -89,6 +106,8 @@ impl Login {
             }
         } else if echo_is_due {
             Sight::UnfinishedEcho { seen: !open.said().is_empty() }
+        } else if self.menu().is_some() {
+            Sight::Menu
         } else if prompt_look(&self.last_said) == Some(Prompt::PressReturn) {
             Sight::KeyWanted
         } else if self.lines.any_text() {
@@ -96,6 +115,31 @@ impl Login {
         } else {
             Sight::Nothing
         }
+    }
+
+    /// The menu behind which the host waits. Its question may be a finished line.
+    pub(super) fn menu(&self) -> Option<Menu> {
+        let open = self.text.open_line();
+        let said = self.lines.said();
+        match (self.without_echo(&open), said.split_last()) {
+            ("", Some((question, lines))) => Menu::read(lines, question),
+            ("", None) => None,
+            (question, _) => Menu::read(&said, question),
+        }
+    }
+
+    /// What a one-time code is to be computed from, in the prompt or right above it.
+    pub(super) fn challenge(&self) -> Option<Challenge> {
+        let open = self.text.open_line();
+        let above = self.lines.said();
+        let above = above.iter().rev().take(CHALLENGE_LINES_MAX);
+        [open.said()].into_iter().chain(above.copied()).find_map(Challenge::find)
+    }
+
+    /// True if the host has refused, or said why it does not let this user in.
+    pub(super) fn is_refused(&self) -> bool {
+        let statement = self.lines.statement(usize::MAX).map(|(statement, _)| statement);
+        statement.is_some_and(|statement| statement == Statement::Refused || statement.is_reason())
     }
 
     /// True if the host has said something, and it is no text in any framing known here.
@@ -120,16 +164,26 @@ impl Login {
             && !looks_like_question(said)
     }
 
-    /// The host's own words for its refusal; where it has none, what it asks instead.
+    /// The host's own words for its refusal, the reason first; where it has none, what it asks instead.
     pub(super) fn last_statement(&self) -> (Option<Statement>, String) {
-        match self.lines.statement(usize::MAX) {
+        match self.lines.reason(usize::MAX).or_else(|| self.lines.statement(usize::MAX)) {
             Some((statement, said)) => (Some(statement), shortened(said)),
             None => (None, shortened(&self.masked(&self.text.open_line().shown()))),
         }
     }
 
     pub(super) fn last_lines(&self) -> LastLines {
-        self.lines.last(&self.masked(&self.text.open_line().shown()))
+        self.lines.last(&self.open_shown())
+    }
+
+    /// The same, with all of a menu.
+    pub(super) fn last_page(&self) -> LastLines {
+        self.lines.last_page(&self.open_shown())
+    }
+
+    /// The unfinished line as people may see it.
+    pub(super) fn open_shown(&self) -> String {
+        self.masked(&self.text.open_line().shown())
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use super::limits::{PROMPT_QUIET, RETURN, TERMINAL_TYPE};
+use super::limits::{CODES_TYPED_MAX, PAGES_MAX, PROMPT_QUIET, RETURN, TERMINAL_TYPE};
 use super::sight::first_line;
 use super::{Login, State};
+use crate::login::lines::shortened;
 use crate::login::prompts::Prompt;
 use crate::login::{LoginError, LoginEvent};
 use crate::machine::{Output, Transmit};
@@ -20,6 +21,7 @@ impl Login {
         self.name_damaged = false;
         self.send(now, Transmit::plain(keys), event);
         self.enter(now, State::UserSent, false);
+        self.lines.start_user();
     }
 
     pub(super) fn type_password(&mut self, now: Instant) {
@@ -27,18 +29,58 @@ impl Login {
             let last = self.last_lines();
             return self.end(Err(LoginError::NoPassword { last }));
         };
-        let typed = first_line(password.expose());
-        let mut keys = Vec::with_capacity(typed.len() + RETURN.len()); // one copy, wiped by `Transmit`
-        keys.extend_from_slice(typed.as_bytes());
-        keys.extend_from_slice(RETURN);
+        let keys = secret_line(&[first_line(password.expose())]);
         self.passwords_typed += 1;
-        self.send(now, Transmit::secret(keys), LoginEvent::SentPassword);
+        self.send(now, keys, LoginEvent::SentPassword);
         self.enter(now, State::PasswordSent, true);
+    }
+
+    /// Types the code that was given, unless the host has had it already.
+    pub(super) fn type_code(&mut self, now: Instant) {
+        let Some(code) = self.code.take() else {
+            let prompt = shortened(&self.open_shown());
+            let (challenge, last) = (self.challenge(), self.last_page());
+            self.asked_in = self.state;
+            return self.end(Err(LoginError::CodeWanted { prompt, challenge, last }));
+        };
+        let is_old = self.codes_typed.iter().any(|typed| typed.expose() == code.expose());
+        if is_old || self.codes_typed.len() >= CODES_TYPED_MAX {
+            return self.refuse();
+        }
+        // `Password & verification code:` of libpam-google-authenticator's forward_pass wants both.
+        let is_joined = self.text.open_line().said().to_lowercase().contains("password &");
+        let password = self.password.as_ref().filter(|_| is_joined).map_or("", |p| first_line(p.expose()));
+        self.passwords_typed += u32::from(!password.is_empty());
+        let keys = secret_line(&[password, first_line(code.expose())]);
+        self.codes_typed.push(code);
+        self.send(now, keys, LoginEvent::SentCode);
+        self.enter(now, State::CodeSent, true);
+    }
+
+    /// Chooses what gives a shell from a menu.
+    pub(super) fn choose(&mut self, now: Instant) {
+        let Some(key) = self.choice() else {
+            let prompt = shortened(&self.open_shown());
+            let last = self.last_page();
+            return self.end(Err(LoginError::Menu { prompt, last }));
+        };
+        self.send(now, Transmit::plain(format!("{key}\r")), LoginEvent::Chose(key.clone()));
+        self.chosen.push(key);
+        self.text.answer_here(false);
+        self.lines.start_attempt();
+        self.nudges = 0;
+        self.last_said.clear();
+        self.nudged_at.clear();
     }
 
     pub(super) fn answer(&mut self, now: Instant, prompt: Prompt) {
         let (keys, event) = match prompt {
-            Prompt::More => (b" ".as_slice(), LoginEvent::PressedReturn),
+            // A long text is left, unless it cannot be: then the key that says so comes back as a page.
+            Prompt::More => {
+                self.pages += 1;
+                let leaves = self.pages > PAGES_MAX && self.pages % 2 == 1;
+                (if leaves { b"q".as_slice() } else { b" " }, LoginEvent::PressedReturn)
+            }
             Prompt::PagerEnd => (b"q".as_slice(), LoginEvent::PressedReturn),
             Prompt::TerminalType => {
                 self.terminal_types += 1;
@@ -51,6 +93,8 @@ impl Login {
             | Prompt::KeyPassphrase
             | Prompt::User
             | Prompt::Password
+            | Prompt::Code
+            | Prompt::Passcode
             | Prompt::ChangePassword
             | Prompt::Shell => (RETURN, LoginEvent::PressedReturn),
         };
@@ -79,8 +123,18 @@ impl Login {
         self.state = state;
         self.state_since = Some(now);
         self.lines.start_attempt();
+        self.broadcast_lines = 0;
         self.nudges = 0;
         self.last_said.clear();
         self.nudged_at.clear();
     }
+}
+
+/// These and RETURN, in one copy that is wiped by `Transmit`.
+fn secret_line(texts: &[&str]) -> Transmit {
+    let length: usize = texts.iter().map(|text| text.len()).sum();
+    let mut keys = Vec::with_capacity(length + RETURN.len());
+    texts.iter().for_each(|text| keys.extend_from_slice(text.as_bytes()));
+    keys.extend_from_slice(RETURN);
+    Transmit::secret(keys)
 }
