@@ -10,6 +10,8 @@
 //! really stands behind the last prompt is not decided here: the shell's own conversation proves it.
 //! That is why this one may guess about shell prompts, and why it never guesses about the password,
 //! which is typed at a password prompt and nowhere else.
+//!
+//! [`script`] does without guesses: there the user has written down what to wait for and what to type.
 
 mod error;
 mod escape;
@@ -17,6 +19,7 @@ mod legible;
 mod lines;
 mod machine;
 pub mod prompts;
+pub mod script;
 mod text;
 
 pub use error::{LastLines, LoginError};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::by_script::by_script;
 use super::call::{CallPlan, line_failure};
 use super::link::{LineEnd, Link};
 use super::{Ending, Failure, Progress, Stage, Watch};
@@ -51,6 +52,11 @@ pub(super) async fn log_in(
         link.transcript.hide(password.clone());
     }
     let credentials = Credentials { user, password: plan.password.clone() };
+    if let Some(script) = &plan.account.login
+        && let Some(logged_in) = by_script(script, &credentials, link, watch, said).await?
+    {
+        return Ok(noting_parity(logged_in, link, watch));
+    }
     let mut outcome = try_once(&credentials, link, said).await?;
     // A host that is reached through another is asked about too.
     for _ in 0..HOST_KEYS_MAX {
@@ -63,11 +69,15 @@ pub(super) async fn log_in(
         outcome = try_once(&credentials, link, said).await?;
     }
     let logged_in = outcome.map_err(|error| failure(error, link))?;
+    Ok(noting_parity(logged_in, link, watch))
+}
+
+fn noting_parity(logged_in: LoggedIn, link: &mut Link, watch: Watch<'_>) -> LoggedIn {
     if logged_in.seven_bit {
         link.host_sends_seven_bits();
         watch(Progress::Note("the host sends seven bits and parity".to_owned()));
     }
-    Ok(logged_in)
+    logged_in
 }
 
 async fn try_once(
