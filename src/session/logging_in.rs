@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::by_script::by_script;
 use super::call::{CallPlan, line_failure, now};
 use super::link::{LineEnd, Link};
 use super::{Ending, Failure, Progress, Stage, Watch, second_factor};
@@ -73,13 +74,22 @@ pub(super) async fn log_in(
     watch(Progress::Stage(Stage::LoggingIn, user.clone().unwrap_or_default()));
     let has_codes = plan.account.otp.is_some();
     let credentials = Credentials { user, password: plan.password.clone(), has_codes };
+    if let Some(script) = &plan.account.login
+        && let Some(logged_in) = by_script(script, &credentials, link, watch, said).await?
+    {
+        return Ok(noting_parity(logged_in, link, watch));
+    }
     let outcome = answering(plan, &credentials, link, said).await?;
     let logged_in = outcome.map_err(|error| failure(error, link))?;
+    Ok(noting_parity(logged_in, link, watch))
+}
+
+fn noting_parity(logged_in: LoggedIn, link: &mut Link, watch: Watch<'_>) -> LoggedIn {
     if logged_in.seven_bit {
         link.host_sends_seven_bits();
         watch(Progress::Note("the host sends seven bits and parity".to_owned()));
     }
-    Ok(logged_in)
+    logged_in
 }
 
 /// Logs in, and on the way gets the answers that only a person, or a program of the account, can give.

@@ -4,7 +4,8 @@
 //! [`link`] drives one machine over one line; [`transcript`] shows the dialogue; [`call`] strings the
 //! machines together from dialling to a shell and back to a modem on-hook. [`hunt`] says which line is
 //! taken, `opening` opens it, `calling` is how a call comes about, [`dialling`] the part with the modem,
-//! `logging_in` the one with the login and what only a person can answer there, `second_factor` a code.
+//! `logging_in` the one with the login and what only a person can answer there, `second_factor` a code,
+//! `by_script` is the login by the account's script.
 //!
 //! [`fetch`], [`list`] and [`delete`] are what is done with a mailbox, [`work`] is any of them;
 //! [`by_shell`] is a mailbox behind a shell, [`by_path`] one on this machine. [`files`] carries
@@ -14,6 +15,7 @@
 
 pub mod bench;
 pub mod by_path;
+mod by_script;
 pub mod by_shell;
 pub mod call;
 mod calling;
