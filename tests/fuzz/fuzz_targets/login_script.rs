@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use mailcall::login::Credentials;
-use mailcall::login::script::{Action, Expect, Keys, Pattern, Script, ScriptLogin, Step, Try, chat};
+use mailcall::login::script::{Action, Expect, Keys, Pattern, Script, ScriptLogin, Step, Stroke, Try, chat};
 use mailcall::secret::Secret;
 use mailcall_fuzz::{arrivals, drive};
 
@@ -30,7 +30,7 @@ fn by_regex(text: &str, optional: bool) -> Option<Script> {
         let tries = vec![Try { first, pattern: Some(pattern.clone()), wait: Duration::from_secs(20) }];
         Action::Expect(Expect { tries, aborts: Vec::new(), optional })
     };
-    let typed = chat::parse("x \\P").ok()?.types_password().then(Keys::default)?;
+    let typed = Keys { strokes: vec![Stroke::Password, Stroke::Byte(b'\r')], hidden: false };
     let actions = [expect(Keys::default()), Action::Send(typed.clone()), expect(typed)];
     Script::new(actions.into_iter().enumerate().map(|(n, action)| Step { number: n + 1, action }).collect()).ok()
 }
