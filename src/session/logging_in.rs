@@ -52,6 +52,11 @@ pub(super) async fn log_in(
         link.transcript.hide(password.clone());
     }
     let credentials = Credentials { user, password: plan.password.clone() };
+    let mut password_sent = false;
+    let said: &mut dyn FnMut(LoginEvent) = &mut |event: LoginEvent| {
+        password_sent |= event == LoginEvent::SentPassword;
+        said(event);
+    };
     let mut outcome = try_once(&credentials, link, said).await?;
     // A host that is reached through another is asked about too.
     for _ in 0..HOST_KEYS_MAX {
@@ -63,7 +68,7 @@ pub(super) async fn log_in(
         say(YES, link).await?;
         outcome = try_once(&credentials, link, said).await?;
     }
-    let logged_in = outcome.map_err(|error| failure(error, link))?;
+    let logged_in = outcome.map_err(|error| failure(error, password_sent, link))?;
     if logged_in.seven_bit {
         link.host_sends_seven_bits();
         watch(Progress::Note("the host sends seven bits and parity".to_owned()));
@@ -84,7 +89,7 @@ async fn try_once(
     told.await
 }
 
-fn failure(error: LoginError, link: &Link) -> Failure {
+fn failure(error: LoginError, password_sent: bool, link: &Link) -> Failure {
     if let LoginError::CarrierLost { last } | LoginError::Refused { last, .. } = &error
         && let Some(said) = no_shell_given(last.lines().iter().map(String::as_str))
     {
@@ -106,14 +111,18 @@ fn failure(error: LoginError, link: &Link) -> Failure {
             Ending::LoginTimeout
         }
     };
-    match (&error, link.end()) {
+    let mut failure = match (&error, link.end()) {
         // A command's own last status says more than that its line is gone.
         (LoginError::CarrierLost { last }, Some(LineEnd::PortGone(why))) => {
             let message = format!("{} has ended: {why} ({last})", link.name());
             Failure { message, ..line_failure(Stage::LoggingIn, link) }
         }
-        (_, _) => Failure::new(ending, Stage::LoggingIn, error),
+        (error, _) => Failure::new(ending, Stage::LoggingIn, error),
+    };
+    if password_sent && ending == Ending::CarrierLost {
+        failure.message += "; so it looks too where an account's login shell ends at once";
     }
+    failure
 }
 
 /// Sends a line.
