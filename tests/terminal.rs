@@ -564,3 +564,44 @@ fn a_port_needs_neither_account_nor_configuration() {
     person.types(b"\x1dq");
     assert_eq!(person.ended(), 0);
 }
+
+#[test]
+fn a_transfer_is_stopped_by_the_person_or_by_the_host_and_the_session_goes_on() {
+    let begins = "printf 'rz\\r**\\030B00000000000000\\r\\212\\021'";
+    let until_go = "while read -r x; do case $x in *go*) break;; esac; done";
+    let home = on_a_line(&format!(
+        "stty -echo; {begins}; {until_go}; echo by you; {begins}; sleep 1; printf '\\030\\030\\030\\030\\030'; \
+         {until_go}; echo goes on; exec cat"
+    ));
+    let downloads = home.dir.path().join("in").display().to_string();
+    let file = home.dir.path().join(".config/mailcall/config.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("[terminal]\ndownloads = {downloads:?}\n{text}")).unwrap();
+    let mut person = AtTerminal::start(home.command(&["terminal", "--line", "usr"]));
+    person.sees("rz\r");
+    person.types(b"\x03");
+    person.sees("the transfer was stopped");
+    person.types(b"\rgo\r");
+    person.sees("by you");
+    person.sees("the host's sender cancelled the transfer");
+    person.types(b"\rgo\r");
+    person.sees("goes on");
+    person.types(b"\x1dq");
+    assert_eq!(person.ended(), 0);
+    assert!(std::fs::read_dir(&downloads).map_or(0, Iterator::count) == 0);
+}
+
+#[test]
+fn a_transfer_leaves_a_pipe_s_session_whole() {
+    if !have("sz") {
+        return;
+    }
+    let home = Home::with_line(SHELL, "");
+    let every_byte: Vec<u8> = (0..=255).cycle().take(50_000).collect();
+    std::fs::write(home.dir.path().join("every byte"), &every_byte).unwrap();
+    let input = format!("cd '{}'; sz 'every byte'; exit\n", home.dir.path().display());
+    let ran = piped(&home, &["home", "--linger", "600"], input.as_bytes());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(std::fs::read(home.dir.path().join("Downloads/every byte")).unwrap(), every_byte);
+    assert!(ran.err.contains("50000 bytes") && !ran.out.contains("\x18B0"), "{:?}\n{}", ran.out, ran.err);
+}

@@ -193,7 +193,7 @@ type Went = (Result<Left, Failure>, CallReport, bool);
 async fn sessions(global: &Global, args: &Args, prepared: Prepared) -> Went {
     let Prepared { name, mut plan, login, terminal } = prepared;
     let mut total = CallReport::default();
-    let desk = desk(args, &name, &plan, terminal);
+    let desk = desk(args, &name, &terminal);
     let taken = desk.and_then(|desk| Seat::take(desk).map_err(|error| local("this terminal", &error)));
     let mut seat = match taken {
         Ok(seat) => seat,
@@ -251,13 +251,13 @@ async fn one_session(
     (went, report)
 }
 
-fn desk(args: &Args, name: &str, plan: &CallPlan, config: TerminalConfig) -> Result<Desk, Failure> {
+fn desk(args: &Args, name: &str, config: &TerminalConfig) -> Result<Desk, Failure> {
     let is_keyboard = io::stdin().is_terminal();
     let config = TerminalConfig {
         escape: args.escape.unwrap_or(config.escape),
         sends: args.sends.unwrap_or(config.sends),
         local_echo: args.local_echo || config.local_echo,
-        ..config
+        ..config.clone()
     };
     let input = if is_keyboard {
         Input::Keyboard
@@ -274,7 +274,7 @@ fn desk(args: &Args, name: &str, plan: &CallPlan, config: TerminalConfig) -> Res
     desk.stays_up = args.stay_up;
     let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' };
     desk.log_name = format!("mailcall-{}.log", name.chars().map(safe).collect::<String>()).into();
-    desk.set_log(args.log_raw, plan.password.iter().cloned().collect());
+    desk.log_is_raw = args.log_raw;
     if let Some(path) = &args.log {
         let path = path.to_str().map_or_else(|| path.clone(), expand_home);
         desk.open_log(&path).map_err(|error| local(&path.display().to_string(), &error))?;

@@ -1,15 +1,16 @@
 //! `[terminal]`: which key is kept back in a person's session, and what line ends become there.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{ConfigError, Place};
+use super::{ConfigError, Place, expand_home};
 
 /// How a person's session is, unless the command line says otherwise.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TerminalConfig {
     /// The key that is kept back.
     pub escape: EscapeKey,
@@ -19,6 +20,23 @@ pub struct TerminalConfig {
     pub shows: Shows,
     /// What is typed is shown by us, for a host that does not echo.
     pub local_echo: bool,
+    /// A transfer begins when the host's `sz` or `rz` says so.
+    pub zmodem: bool,
+    /// Where files go that the host sends.
+    pub downloads: PathBuf,
+}
+
+impl Default for TerminalConfig {
+    fn default() -> Self {
+        Self {
+            escape: EscapeKey::default(),
+            sends: Return::default(),
+            shows: Shows::default(),
+            local_echo: false,
+            zmodem: true,
+            downloads: expand_home("~/Downloads"),
+        }
+    }
 }
 
 /// The key behind which ours are, and not the host's.
@@ -115,6 +133,8 @@ pub(super) struct TerminalToml {
     sends: Option<Return>,
     received: Option<Shows>,
     local_echo: Option<bool>,
+    zmodem: Option<bool>,
+    downloads: Option<Spanned<String>>,
 }
 
 pub(super) fn check_terminal(raw: &TerminalToml, place: &Place<'_>) -> Result<TerminalConfig, ConfigError> {
@@ -122,11 +142,21 @@ pub(super) fn check_terminal(raw: &TerminalToml, place: &Place<'_>) -> Result<Te
         None => EscapeKey::default(),
         Some(key) => key.get_ref().parse().map_err(|message| place.wrong(key.span(), message))?,
     };
+    let usual = TerminalConfig::default();
+    let downloads = match &raw.downloads {
+        None => usual.downloads,
+        Some(folder) if folder.get_ref().is_empty() => {
+            return Err(place.wrong(folder.span(), "`downloads` is not a path".to_owned()));
+        }
+        Some(folder) => expand_home(folder.get_ref()),
+    };
     Ok(TerminalConfig {
         escape,
-        sends: raw.sends.unwrap_or_default(),
-        shows: raw.received.unwrap_or_default(),
-        local_echo: raw.local_echo.unwrap_or_default(),
+        sends: raw.sends.unwrap_or(usual.sends),
+        shows: raw.received.unwrap_or(usual.shows),
+        local_echo: raw.local_echo.unwrap_or(usual.local_echo),
+        zmodem: raw.zmodem.unwrap_or(usual.zmodem),
+        downloads,
     })
 }
 
@@ -168,18 +198,24 @@ mod tests {
     #[test]
     fn the_terminal_s_keys_are_read_and_what_is_wrong_is_told_with_its_line() {
         assert_eq!(terminal(""), Ok(TerminalConfig::default()));
-        let own =
-            terminal("escape = \"~\"\nreturn = \"crlf\"\nreceived = \"lf\"\nlocal_echo = true").unwrap();
+        let keys =
+            "escape = \"~\"\nreturn = \"crlf\"\nreceived = \"lf\"\nlocal_echo = true\nzmodem = false\n";
+        let own = terminal(&format!("{keys}downloads = \"/tmp/in\"")).unwrap();
         let expected = TerminalConfig {
             escape: EscapeKey::LineStart(b'~'),
             sends: Return::CrLf,
             shows: Shows::Lf,
             local_echo: true,
+            zmodem: false,
+            downloads: "/tmp/in".into(),
         };
         assert_eq!(own, expected);
-        for (keys, says) in
-            [("escape = \"esc\"", "^]"), ("return = \"x\"", "crlf"), ("escap = \"~\"", "escap")]
-        {
+        for (keys, says) in [
+            ("escape = \"esc\"", "^]"),
+            ("return = \"x\"", "crlf"),
+            ("downloads = \"\"", "not a path"),
+            ("escap = \"~\"", "escap"),
+        ] {
             let message = terminal(keys).unwrap_err();
             assert!(message.starts_with("config.toml:2: ") && message.contains(says), "{message}");
         }

@@ -6,6 +6,7 @@
 //! itself, [`log`] what stays. All of these but the log are functions of bytes, without I/O.
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Instant;
 
@@ -15,11 +16,14 @@ use self::carrying::{Carrying, Wish};
 use super::call::{CallPlan, CallReport, OnLine, now, on_a_line};
 use super::calling::{at_the_end, connect};
 use super::dialling::hang_up;
+use super::files::{FilesError, receive_files, refuse, send_files};
+use super::link::Link;
 use super::logging_in::log_in;
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::EscapeKey;
 use crate::login::LoginEvent;
+use crate::transfer::zmodem::{SendError, ZmodemError};
 
 mod carrying;
 pub mod desk;
@@ -152,6 +156,12 @@ impl Ready<'_> {
                     by_hand = true;
                 }
                 Wish::Dial => self.dial(carrying).await,
+                Wish::Receive => receive(self.on.link, carrying).await,
+                Wish::Send(paths) => send(self.on.link, carrying, &paths).await,
+                Wish::Refuse => {
+                    refuse(self.on.link).await;
+                    carrying.carried(Ok(()));
+                }
             }
         }
     }
@@ -218,6 +228,35 @@ impl Ready<'_> {
                 carrying.told(&format!("given up{}", how.unwrap_or_default()));
             }
         }
+    }
+}
+
+/// Receives what the host's `sz` sends. What goes wrong ends no session.
+async fn receive(link: &mut Link, carrying: &mut Carrying<'_, '_>) {
+    let told = RefCell::new(Vec::new());
+    let mut watch = |progress| told.borrow_mut().push(progress);
+    let folder = carrying.downloads();
+    let (_, went) = receive_files(link, &folder, &mut watch, carrying.until_stopped(&told)).await;
+    carrying.show_progress(&told);
+    carrying.carried(went.map_err(|error| not_carried(&error)));
+}
+
+/// Sends these to the host's `rz`. The same holds.
+async fn send(link: &mut Link, carrying: &mut Carrying<'_, '_>, paths: &[PathBuf]) {
+    let told = RefCell::new(Vec::new());
+    let mut watch = |progress| told.borrow_mut().push(progress);
+    let (_, went) = send_files(link, paths, &mut watch, carrying.until_stopped(&told)).await;
+    carrying.show_progress(&told);
+    carrying.carried(went.map_err(|error| not_carried(&error)));
+}
+
+/// Why files were not carried, in words for a person who is there.
+fn not_carried(error: &FilesError) -> String {
+    match error {
+        FilesError::Receive(ZmodemError::Cancelled { .. }) | FilesError::Send(SendError::Cancelled) => {
+            "the transfer was stopped".to_owned()
+        }
+        FilesError::Receive(_) | FilesError::Send(_) | FilesError::Disk(_) => error.to_string(),
     }
 }
 

@@ -87,6 +87,8 @@ fn may_pass(ending: Ending) -> bool {
         | Ending::NoSuchPort
         | Ending::PortLocked
         | Ending::LoginTimeout
+        | Ending::TooManySessions
+        | Ending::LoginsClosed
         | Ending::TransferFailed => true,
         Ending::Done
         | Ending::Usage
@@ -106,6 +108,7 @@ fn may_pass(ending: Ending) -> bool {
         | Ending::HostLacks
         | Ending::LoginRefused
         | Ending::LoginExpired
+        | Ending::AccountLocked
         | Ending::Blacklisted
         | Ending::Rejected
         | Ending::NoPermission

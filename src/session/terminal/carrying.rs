@@ -2,8 +2,10 @@
 //! stands still (Ctrl-S, a network that hangs) or a host that takes nothing must not keep the escape key
 //! from us.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, raise};
@@ -17,7 +19,8 @@ use crate::machine::Control;
 use crate::mailbox::display::safe_line;
 use crate::session::call::now;
 use crate::session::link::{LineEnd, Link};
-use crate::session::{Ending, Failure, Stage};
+use crate::session::{Ending, Failure, Progress, Stage};
+use crate::transfer::zmodem::detect::{Detector, Fed, Found};
 
 /// A line in a person's hands.
 pub(super) struct Carrying<'a, 'p> {
@@ -34,6 +37,13 @@ pub(super) struct Carrying<'a, 'p> {
     held_since: Option<Instant>,
     input_ended: bool,
     moved_at: Instant,
+    detector: Detector,
+    /// The host's `sz` or `rz` has begun to speak, and is to be answered.
+    found: Option<Found>,
+    /// The host's `rz` waits for what the person is asked for.
+    host_receives: bool,
+    /// What goes as soon as the host's `rz` speaks.
+    to_send: Vec<PathBuf>,
 }
 
 /// What the loop itself cannot do.
@@ -44,6 +54,12 @@ pub(super) enum Wish {
     HangUp,
     /// Dial again.
     Dial,
+    /// Send these to the host's `rz`, which waits.
+    Send(Vec<PathBuf>),
+    /// Tell the host's `rz` that nothing comes.
+    Refuse,
+    /// Receive what the host's `sz` sends.
+    Receive,
 }
 
 /// What has happened.
@@ -62,6 +78,7 @@ impl<'a, 'p> Carrying<'a, 'p> {
             link.control(Control::Dtr(dtr));
         }
         desk.keys.begin_anew();
+        desk.hide_by(link.transcript.masks());
         let (dialogue, moved_at) = (Dialogue::new(desk.steps.clone(), desk.patience), now());
         let (hesitating_since, held_since, dialogue_until) = (None, None, None);
         let mut carrying = Self {
@@ -74,6 +91,10 @@ impl<'a, 'p> Carrying<'a, 'p> {
             held_since,
             input_ended: false,
             moved_at,
+            detector: Detector::new(),
+            found: None,
+            host_receives: false,
+            to_send: Vec::new(),
         };
         carrying.follow_window(link);
         carrying.log_note("connected");
@@ -133,6 +154,9 @@ impl<'a, 'p> Carrying<'a, 'p> {
     pub(super) async fn run(&mut self, link: &mut Link) -> Result<Wish, Failure> {
         loop {
             self.take_in(link);
+            if let Some(wish) = self.take_found() {
+                return Ok(wish);
+            }
             self.speak(link)?;
             while let Some(byte) = self.typed.pop_front() {
                 if let Some(wish) = self.take_typed(link, byte) {
@@ -171,11 +195,48 @@ impl<'a, 'p> Carrying<'a, 'p> {
             let arrived = link.take_arrived();
             if !arrived.is_empty() {
                 self.moved_at = now();
-                self.show(&arrived);
+                self.look_through(link, &arrived);
             }
         }
         if link.queued() > 0 {
             self.moved_at = now();
+        }
+    }
+
+    /// Shows what is for the screen, and keeps what is for a transfer.
+    fn look_through(&mut self, link: &mut Link, arrived: &[u8]) {
+        if !self.desk.zmodem {
+            return self.show(arrived);
+        }
+        let Fed { show, begins } = self.detector.feed(now(), arrived);
+        self.show(&show);
+        let Some((found, rest)) = begins else { return };
+        if found == Found::HostReceives && self.host_receives {
+            // It asks again while the person thinks. The rest may be anything.
+            let behind = &rest[ZRINIT_BYTES.min(rest.len())..];
+            let is_end = |byte: &&u8| matches!(*byte & 0x7f, b'\r' | b'\n' | XON);
+            let end = behind.iter().take_while(is_end).count();
+            return link.give_back(&behind[end..]);
+        }
+        self.found = Some(found);
+        link.give_back(&rest);
+    }
+
+    /// What is to be done about a host that has begun to speak ZMODEM.
+    fn take_found(&mut self) -> Option<Wish> {
+        match self.found.take()? {
+            Found::HostSends => Some(Wish::Receive),
+            Found::HostReceives if !self.to_send.is_empty() => {
+                Some(Wish::Send(std::mem::take(&mut self.to_send)))
+            }
+            Found::HostReceives => match self.desk.input {
+                Input::Keyboard => {
+                    self.host_receives = true;
+                    self.desk.keys.ask(Question::Files, "");
+                    None
+                }
+                Input::Stream { .. } => Some(Wish::Refuse), // nobody is there to be asked
+            },
         }
     }
 
@@ -200,7 +261,7 @@ impl<'a, 'p> Carrying<'a, 'p> {
                     return Ok(());
                 }
                 Next::Late { expected, heard } => {
-                    let [expected, heard] = [expected, heard].map(|bytes| in_words(&bytes));
+                    let (expected, heard) = (in_words(&expected), self.desk.masks.text(&in_words(&heard)));
                     let seconds = self.desk.patience.as_secs();
                     let message = format!("{expected} was not said within {seconds} s; the last was {heard}");
                     return Err(Failure::new(Ending::LoginTimeout, Stage::Terminal, message));
@@ -288,6 +349,7 @@ impl<'a, 'p> Carrying<'a, 'p> {
             held.map(|since| since + HELD_MAX),
             self.dialogue_until,
             self.linger_until(),
+            self.detector.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -299,6 +361,8 @@ impl<'a, 'p> Carrying<'a, 'p> {
         if is_due(self.hesitating_since, MENU_AFTER) {
             self.desk.keys.show_menu();
         }
+        let no_header = self.detector.release(now());
+        self.show(&no_header);
         if is_due(self.held_since, HELD_MAX) && self.desk.screen.is_held() {
             self.desk.screen.break_off();
         }
@@ -361,6 +425,9 @@ impl<'a, 'p> Carrying<'a, 'p> {
                 None
             }
             Pressed::Command(command) => self.obey(link, command),
+            Pressed::Answer(Question::Files, answer) => self.send(link, &answer),
+            Pressed::Cancelled(Question::Files) => self.send(link, ""),
+            Pressed::Cancelled(Question::Log | Question::Speed) => None,
             Pressed::Answer(question, answer) => {
                 self.answered(link, question, &answer);
                 None
@@ -428,7 +495,8 @@ impl<'a, 'p> Carrying<'a, 'p> {
                 self.told(&words);
             }
             Command::Log => self.toggle_log(),
-            Command::Send | Command::Receive => self.told("files are not carried yet"),
+            Command::Send => self.desk.keys.ask(Question::Files, ""),
+            Command::Receive => return Some(Wish::Receive),
             Command::Dtr | Command::Rts => self.toggle_lead(link, command),
             Command::Suspend => drop(raise(Signal::SIGTSTP)), // whoever has the terminal gives it back first
             Command::Help => {
@@ -477,7 +545,7 @@ impl<'a, 'p> Carrying<'a, 'p> {
                     Err(error) => self.told(&format!("no log: {name}: {error}")),
                 }
             }
-            Question::Files => {}
+            Question::Files => {} // see `send`
             Question::Speed => match answer.parse() {
                 Ok(bits) if link.port_speed().is_some() => {
                     link.control(Control::Speed(bits));
@@ -489,6 +557,68 @@ impl<'a, 'p> Carrying<'a, 'p> {
                 Err(_) => self.told("a rate is a number of bits a second: 9600"),
             },
         }
+    }
+
+    /// Files for the host's `rz`. If it does not wait yet it is started, as `sz` does it.
+    fn send(&mut self, link: &mut Link, answer: &str) -> Option<Wish> {
+        let paths: Vec<PathBuf> = paths::names(answer).iter().map(|name| expand_home(name)).collect();
+        match (paths.is_empty(), std::mem::take(&mut self.host_receives)) {
+            (true, true) => Some(Wish::Refuse),
+            (true, false) => None,
+            (false, true) => Some(Wish::Send(paths)),
+            (false, false) => {
+                // A mistake in a name is better told before the host waits.
+                let unreadable = paths.iter().find_map(|path| Some((path, std::fs::metadata(path).err()?)));
+                if let Some((path, error)) = unreadable {
+                    self.told(&format!("{}: {error}", path.display()));
+                    return None;
+                }
+                self.to_send = paths;
+                link.type_out(b"rz\r");
+                None
+            }
+        }
+    }
+
+    /// Shows what is told of a transfer, until the person wants to stop it.
+    pub(super) async fn until_stopped(&mut self, told: &RefCell<Vec<Progress>>) {
+        loop {
+            self.show_progress(told);
+            if self.wait_for_stop().await {
+                return;
+            }
+        }
+    }
+
+    /// Notes stay, the rest is a line below the cursor.
+    pub(super) fn show_progress(&mut self, told: &RefCell<Vec<Progress>>) {
+        let told = std::mem::take(&mut *told.borrow_mut());
+        for progress in told {
+            match progress {
+                Progress::Note(note) => self.told(&note),
+                Progress::Stage(..) => {}
+                Progress::Bytes { done, total, rate: _ } => {
+                    let percent = done.saturating_mul(100).checked_div(total).unwrap_or(100);
+                    let line = format!("[{done} of {total} bytes, {percent} %; Ctrl-C stops]");
+                    self.desk.screen.set_line(Some(line));
+                }
+            }
+        }
+    }
+
+    /// A transfer is over, and the line the host's again.
+    pub(super) fn carried(&mut self, went: Result<(), String>) {
+        self.desk.screen.set_line(None);
+        self.detector = Detector::new();
+        self.host_receives = false;
+        self.moved_at = now();
+        if let Err(why) = went {
+            self.told(&why);
+        }
+    }
+
+    pub(super) fn downloads(&self) -> PathBuf {
+        self.desk.downloads.clone()
     }
 
     /// Ends what is on a line without a modem that we know: one second without DTR.
@@ -587,6 +717,9 @@ async fn until(at: Option<Instant>) {
 }
 
 const CTRL_C: u8 = 0x03;
+const XON: u8 = 0x11;
+/// `** ZDLE B`, and seven bytes in hexadecimal (Forsberg, 7.3.3).
+const ZRINIT_BYTES: usize = 4 + 2 * 7;
 /// A BREAK that a getty takes for one: longer than a character at 50 bit/s.
 const BREAK: Duration = Duration::from_millis(300);
 /// As a modem needs it to hang up.

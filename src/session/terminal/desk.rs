@@ -11,7 +11,7 @@ use super::log::SessionLog;
 use super::screen::Screen;
 use super::view::View;
 use crate::config::{EscapeKey, Return, TerminalConfig};
-use crate::secret::Secret;
+use crate::secret::Masks;
 
 /// A person's desk.
 #[derive(Debug)]
@@ -21,8 +21,11 @@ pub struct Desk {
     pub(super) screen: Screen,
     pub(super) input: Input,
     pub(super) log: Option<SessionLog>,
-    log_is_raw: bool,
-    secrets: Vec<Secret>,
+    pub(super) masks: Masks,
+    pub(super) zmodem: bool,
+    pub(super) downloads: PathBuf,
+    /// Logs have the host's bytes as they are.
+    pub log_is_raw: bool,
     /// Under which name a log is proposed.
     pub log_name: PathBuf,
     /// What is said and waited for in each call, before the input is read.
@@ -58,8 +61,10 @@ impl Desk {
             screen: Screen::new(apart, is_dumb),
             input,
             log: None,
+            masks: Masks::default(),
+            zmodem: config.zmodem,
+            downloads: config.downloads.clone(),
             log_is_raw: false,
-            secrets: Vec::new(),
             log_name: PathBuf::from("mailcall.log"),
             steps: Vec::new(),
             patience: PATIENCE,
@@ -78,15 +83,18 @@ impl Desk {
         self.keys.escape()
     }
 
-    /// Logs of this session are masked so, and have bytes or lines.
-    pub fn set_log(&mut self, is_raw: bool, secrets: Vec<Secret>) {
-        (self.log_is_raw, self.secrets) = (is_raw, secrets);
+    /// A call begins: this is hidden in it.
+    pub(super) fn hide_by(&mut self, masks: Masks) {
+        if let Some(log) = &mut self.log {
+            log.hide_by(masks.clone());
+        }
+        self.masks = masks;
     }
 
     /// Begins a log.
     pub fn open_log(&mut self, path: &Path) -> io::Result<()> {
         let mut log = SessionLog::open(path, self.log_is_raw)?;
-        self.secrets.iter().for_each(|secret| log.hide(secret.clone()));
+        log.hide_by(self.masks.clone());
         self.log = Some(log);
         Ok(())
     }

@@ -45,6 +45,8 @@ pub enum Pressed {
     Command(Command),
     /// The answer to a question, as typed.
     Answer(Question, String),
+    /// There is no answer.
+    Cancelled(Question),
     /// The path that is being typed is to be completed; see [`Keys::completed`].
     Complete(String),
 }
@@ -133,7 +135,7 @@ impl Keys {
             State::Port => self.at_the_port(byte),
             State::Asking(question, mut editor) => match editor.press(byte) {
                 Edited::Done(answer) => Pressed::Answer(question, answer),
-                Edited::Cancelled => Pressed::Nothing,
+                Edited::Cancelled => Pressed::Cancelled(question),
                 Edited::Changed => {
                     self.state = State::Asking(question, editor);
                     Pressed::Nothing
@@ -380,7 +382,8 @@ mod tests {
         assert_eq!(pressed(&mut keys, b"2\r"), [Pressed::Answer(Question::Log, "call.log.12".into())]);
         assert_eq!(keys.press(b'x'), Pressed::Byte(b'x'));
         keys.ask(Question::Speed, "");
-        assert_eq!(pressed(&mut keys, b"96\x03x"), [Pressed::Byte(b'x')], "Ctrl-C cancels it");
+        let cancelled = [Pressed::Cancelled(Question::Speed), Pressed::Byte(b'x')];
+        assert_eq!(pressed(&mut keys, b"96\x03x"), cancelled);
     }
 
     #[test]

@@ -28,7 +28,7 @@ struct Row {
 impl View {
     /// As configured.
     pub fn new(config: &TerminalConfig) -> Self {
-        let &TerminalConfig { sends, shows, local_echo, .. } = config;
+        let TerminalConfig { sends, shows, local_echo, .. } = *config;
         Self { sends, shows, local_echo, ..Self::default() }
     }
 
