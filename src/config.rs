@@ -22,6 +22,7 @@ mod login;
 mod modems;
 mod otp;
 mod password;
+mod terminal;
 use account::{AccountToml, check_account};
 pub use calling::Calling;
 pub use dialling::Redial;
@@ -32,6 +33,8 @@ use line::{LineToml, check_line};
 pub use modems::{ModemFolders, ModemUse};
 pub use otp::CodeSource;
 pub use password::{PasswordSource, SecretCommand};
+pub use terminal::{EscapeKey, Return, Shows, TerminalConfig};
+use terminal::{TerminalToml, check_terminal};
 
 /// The whole configuration file.
 #[derive(Debug, Default)]
@@ -42,6 +45,8 @@ pub struct Config {
     pub lines: BTreeMap<String, LineConfig>,
     /// Mailboxes, by name.
     pub accounts: BTreeMap<String, AccountConfig>,
+    /// How a person's session is.
+    pub terminal: TerminalConfig,
 }
 
 /// One `[line.NAME]`: how bytes reach the host.
@@ -225,7 +230,8 @@ impl Config {
         let file: FileToml = toml::from_str(text)
             .map_err(|error| place.wrong(error.span().unwrap_or(0..0), tidy(error.message())))?;
         let location = file.location.map(|raw| dialling::check_location(&raw, place)).transpose()?;
-        let mut config = Self { location, ..Self::default() };
+        let terminal = file.terminal.map(|raw| check_terminal(&raw, place)).transpose()?.unwrap_or_default();
+        let mut config = Self { location, terminal, ..Self::default() };
         for (name, line) in file.line {
             let checked = check_line(&line, &modems, config.location.as_ref(), place)?;
             config.lines.insert(name, checked);
@@ -331,6 +337,7 @@ pub fn expand_home(path: &str) -> PathBuf {
 #[serde(deny_unknown_fields)]
 struct FileToml {
     location: Option<Spanned<dialling::LocationToml>>,
+    terminal: Option<TerminalToml>,
     #[serde(default)]
     line: BTreeMap<String, Spanned<LineToml>>,
     #[serde(default)]
@@ -508,11 +515,11 @@ transfer = "text"
     fn every_key_stands_in_a_table_of_the_documentation() {
         let page = include_str!("../docs/configuration.md");
         let first_cells: Vec<&str> = page.lines().filter_map(|line| line.split('|').nth(1)).collect();
-        for section in ["line.a", "account.a", "location"] {
+        for section in ["line.a", "account.a", "location", "terminal"] {
             let message = refused(&format!("[{section}]\nno-key = 1\n"));
             let (_, known) = message.split_once("expected one of").expect(&message);
             let keys: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
-            assert!(keys.len() > 5, "{message}");
+            assert!(keys.len() > 3, "{message}");
             // `address` is refused in this version, with its reason.
             for key in keys.into_iter().filter(|&key| key != "address") {
                 let told = first_cells.iter().any(|cell| cell.contains(&format!("`{key}`")));

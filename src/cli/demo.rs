@@ -157,9 +157,9 @@ fn configuration(device: &Path, into: &Path) -> (Config, AccountConfig) {
         redial: None,
     };
     let config = Config {
-        location: None,
         lines: BTreeMap::from([("demo".to_owned(), line)]),
         accounts: BTreeMap::from([(NAME.to_owned(), account.clone())]),
+        ..Config::default()
     };
     (config, account)
 }

@@ -78,21 +78,21 @@ struct Which {
 
 /// How a port is used that no line of the configuration describes.
 #[derive(Debug, Clone, clap::Args)]
-struct How {
+pub(super) struct How {
     /// Bits a second between computer and modem [default: the line's, or 57600]
     #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u32).range(50..))]
-    speed: Option<u32>,
+    pub(super) speed: Option<u32>,
     /// The modem's profile [default: the line's, or generic]
     ///
     /// `mailcall modem profiles` lists them.
     #[arg(long, value_name = "NAME")]
-    profile: Option<String>,
+    pub(super) profile: Option<String>,
 }
 
 /// A modem to speak to.
-struct Chosen {
+pub(super) struct Chosen {
     name: String,
-    line: LineConfig,
+    pub(super) line: LineConfig,
 }
 
 impl Which {
@@ -102,7 +102,7 @@ impl Which {
 }
 
 /// The line that is meant, with what the command line says of it put in.
-fn choose(global: &Global, wanted: Option<&str>, how: &How) -> Result<Chosen, Failure> {
+pub(super) fn choose(global: &Global, wanted: Option<&str>, how: &How) -> Result<Chosen, Failure> {
     let config = config_if_any(global)?;
     let mut chosen = match wanted {
         Some(port) if port.contains('/') => by_port(&config, Path::new(port)),
@@ -173,7 +173,7 @@ fn only_one(config: &Config) -> Result<Chosen, Failure> {
 }
 
 /// The configuration; these commands need none.
-fn config_if_any(global: &Global) -> Result<Config, Failure> {
+pub(super) fn config_if_any(global: &Global) -> Result<Config, Failure> {
     let path = config_path(global);
     match path.as_deref().map(Config::read) {
         None => Ok(Config::default()),

@@ -71,7 +71,7 @@ async fn calls(global: &Global, config: &Config, name: &str, ready: Ready, patie
 }
 
 /// What a run has been through, and what is left of it.
-struct Run {
+pub(super) struct Run {
     patience: Option<Redial>,
     tries: Tries,
     /// All the account's numbers, with the NO CARRIERs that each has met.
@@ -80,12 +80,12 @@ struct Run {
 }
 
 impl Run {
-    fn new(numbers: Vec<String>, patience: Option<Redial>) -> Self {
+    pub(super) fn new(numbers: Vec<String>, patience: Option<Redial>) -> Self {
         Self { patience, tries: Tries::default(), numbers, no_carriers: BTreeMap::new() }
     }
 
     /// The numbers of the next pass.
-    fn numbers(&self) -> Vec<String> {
+    pub(super) fn numbers(&self) -> Vec<String> {
         let Some(patience) = self.patience else { return self.numbers.clone() };
         let left = patience.dials.saturating_sub(self.tries.dials);
         let worth = self.numbers.iter().filter(|number| self.met(number) <= retry::NO_CARRIER_AGAIN);
@@ -97,7 +97,7 @@ impl Run {
     }
 
     /// How long to wait before the next pass, or what there is to say about there being none.
-    fn next(&mut self, failure: &Failure, report: &CallReport) -> Result<Duration, String> {
+    pub(super) fn next(&mut self, failure: &Failure, report: &CallReport) -> Result<Duration, String> {
         for number in &report.no_carriers {
             *self.no_carriers.entry(number.clone()).or_default() += 1;
         }

@@ -261,6 +261,10 @@ impl Line for ExecLine {
         self.exit_status().map(|status| told(status, is_ssh))
     }
 
+    fn ended_well(&mut self) -> bool {
+        self.exit_status().is_some_and(|status| status.success())
+    }
+
     fn last_words(&self) -> Option<String> {
         self.last_words.sentence()
     }

@@ -46,6 +46,23 @@ pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {
         Ok(false)
     }
 
+    /// Raises or drops Request To Send (V.24 circuit 105); `Ok(false)` = there is no such lead, or flow
+    /// control works it.
+    fn set_rts(&mut self, _on: bool) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    /// From now on closing the line ends no call: DTR stays as it is, and so do the port's settings.
+    /// `Ok(false)` = closing this line ends whatever is on it.
+    fn keep_up(&mut self) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    /// Rate, framing and flow control in words, where the line is a port: `57600 bit/s 8N1, RTS/CTS`.
+    fn port_settings(&self) -> Option<String> {
+        None
+    }
+
     /// All leads now; `None` = unknown.
     fn leads(&mut self) -> io::Result<Option<Leads>> {
         Ok(None)
@@ -123,6 +140,11 @@ pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {
     /// Why the line ended, where something is known: `ssh: exit status 255`.
     fn why_ended(&mut self) -> Option<String> {
         None
+    }
+
+    /// Whether what was on the line came to its end by itself, and well: a command that ended with status 0.
+    fn ended_well(&mut self) -> bool {
+        false
     }
 
     /// What the line's own program said last, where it is one: `Connection closed by remote host.`

@@ -269,6 +269,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Line for Rfc2217Line<S> {
         Ok(self.port.dtr_works())
     }
 
+    fn port_settings(&self) -> Option<String> {
+        let RemoteSettings { flow, framing, .. } = self.port.wanted;
+        Some(format!("{} bit/s {framing}, {flow}", self.port.speed()))
+    }
+
     fn leads(&mut self) -> io::Result<Option<Leads>> {
         Ok(self.port.leads())
     }

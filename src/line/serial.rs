@@ -116,8 +116,18 @@ pub enum OpenError {
     },
 }
 
+impl std::fmt::Display for Flow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::RtsCts => "RTS/CTS",
+            Self::XonXoff => "XON/XOFF",
+            Self::None => "no flow control",
+        })
+    }
+}
+
 /// An open port. Dropping it hangs up (DTR low), discards what was not sent, and leaves the port
-/// with the settings it had and free for others.
+/// with the settings it had and free for others. After [`Line::keep_up`] it does none of that.
 #[derive(Debug)]
 pub struct SerialLine {
     settings: SerialSettings,
@@ -133,6 +143,8 @@ pub struct SerialLine {
     leads: bool,
     warnings: Vec<String>,
     ended: bool,
+    /// Closing it is to leave the call up.
+    stays_up: bool,
 }
 
 impl SerialLine {
@@ -149,8 +161,18 @@ impl SerialLine {
         let other_speed = found.control_flags.bits() & libc::CBAUD == libc::BOTHER;
         let found_speed = stream.baud_rate().ok().filter(|_| other_speed);
         let warnings = lock.warnings().to_vec();
-        let mut line =
-            Self { settings, stream, _lock: lock, port, found, found_speed, leads, warnings, ended: false };
+        let mut line = Self {
+            settings,
+            stream,
+            _lock: lock,
+            port,
+            found,
+            found_speed,
+            leads,
+            warnings,
+            ended: false,
+            stays_up: false,
+        };
         let SerialSettings { device, speed, framing, .. } = line.settings.clone();
         let refused = |device, detail| OpenError::Settings { device, speed, framing, detail };
         let taken = line
@@ -235,6 +257,18 @@ impl SerialLine {
         &self.settings
     }
 
+    fn set_lead(&mut self, lead: c_int, on: bool) -> io::Result<bool> {
+        if !self.leads {
+            return Ok(false);
+        }
+        nix::ioctl_write_ptr_bad!(tiocmbis, libc::TIOCMBIS, c_int);
+        nix::ioctl_write_ptr_bad!(tiocmbic, libc::TIOCMBIC, c_int);
+        let fd = self.port.as_raw_fd();
+        // SAFETY: TIOCMBIS and TIOCMBIC read one int from a pointer that is valid for the call.
+        let done = unsafe { if on { tiocmbis(fd, &lead) } else { tiocmbic(fd, &lead) } };
+        done.map(|_| true).map_err(|errno| self.gone(errno.into()))
+    }
+
     fn gone(&mut self, error: io::Error) -> io::Error {
         const UNPLUGGED: [Errno; 3] = [Errno::EIO, Errno::ENXIO, Errno::ENODEV];
         if UNPLUGGED.iter().any(|&errno| error.raw_os_error() == Some(errno as i32)) {
@@ -251,16 +285,25 @@ impl Line for SerialLine {
     }
 
     fn set_dtr(&mut self, on: bool) -> io::Result<bool> {
-        if !self.leads {
-            return Ok(false);
-        }
-        nix::ioctl_write_ptr_bad!(tiocmbis, libc::TIOCMBIS, c_int);
-        nix::ioctl_write_ptr_bad!(tiocmbic, libc::TIOCMBIC, c_int);
-        let fd = self.port.as_raw_fd();
-        // SAFETY: TIOCMBIS and TIOCMBIC read one int from a pointer that is valid for the call.
-        let done =
-            unsafe { if on { tiocmbis(fd, &libc::TIOCM_DTR) } else { tiocmbic(fd, &libc::TIOCM_DTR) } };
-        done.map(|_| true).map_err(|errno| self.gone(errno.into()))
+        self.set_lead(libc::TIOCM_DTR, on)
+    }
+
+    fn set_rts(&mut self, on: bool) -> io::Result<bool> {
+        // With flow control the driver works it, and takes it back at the next full queue.
+        if self.settings.flow == Flow::RtsCts { Ok(false) } else { self.set_lead(libc::TIOCM_RTS, on) }
+    }
+
+    fn keep_up(&mut self) -> io::Result<bool> {
+        let mut termios = tcgetattr(&*self.port).map_err(|errno| self.gone(errno.into()))?;
+        termios.control_flags.remove(ControlFlags::HUPCL);
+        tcsetattr(&*self.port, SetArg::TCSANOW, &termios).map_err(|errno| self.gone(errno.into()))?;
+        self.stays_up = true;
+        Ok(true)
+    }
+
+    fn port_settings(&self) -> Option<String> {
+        let SerialSettings { speed, flow, framing, .. } = &self.settings;
+        Some(format!("{speed} bit/s {framing}, {flow}"))
     }
 
     fn leads(&mut self) -> io::Result<Option<Leads>> {
@@ -401,6 +444,10 @@ impl Drop for SerialLine {
     /// Each step is tried whatever became of the one before: on a port that has gone, all fail.
     fn drop(&mut self) {
         let _ = self.set_break(false);
+        if self.stays_up {
+            let _ = clear_exclusive(&self.port);
+            return;
+        }
         let _ = self.set_dtr(false);
         if self.leads {
             // Closing would wait up to 30 s for a modem that does not take what is queued.

@@ -71,6 +71,18 @@ impl Line for SevenBit {
         self.inner.set_dtr(on)
     }
 
+    fn set_rts(&mut self, on: bool) -> io::Result<bool> {
+        self.inner.set_rts(on)
+    }
+
+    fn keep_up(&mut self) -> io::Result<bool> {
+        self.inner.keep_up()
+    }
+
+    fn port_settings(&self) -> Option<String> {
+        self.inner.port_settings()
+    }
+
     fn leads(&mut self) -> io::Result<Option<Leads>> {
         self.inner.leads()
     }
@@ -117,6 +129,10 @@ impl Line for SevenBit {
 
     fn why_ended(&mut self) -> Option<String> {
         self.inner.why_ended()
+    }
+
+    fn ended_well(&mut self) -> bool {
+        self.inner.ended_well()
     }
 
     fn last_words(&self) -> Option<String> {

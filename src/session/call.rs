@@ -321,7 +321,7 @@ async fn on_line<T>(
             signal = interrupted() => Err(Failure::new(Ending::Interrupted, stage.get(), format!("ended by {signal}"))),
         }
     };
-    let idle = never_dialled(&went, &report);
+    let idle = never_dialled(&went, &report) || link.stays_up();
     if let Some(profile) = line.modem.as_ref().filter(|_| !idle) {
         watch(Progress::Stage(Stage::HangingUp, String::new()));
         let carrier_until = link.ended_at();

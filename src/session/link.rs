@@ -52,6 +52,7 @@ pub struct Link {
     numeric: bool,
     seven_bit_host: bool,
     unwritable: Option<(Instant, String)>,
+    stays_up: bool,
     end: Option<LineEnd>,
     ended_at: Option<Instant>,
     /// Bytes received on this line, all of them.
@@ -85,6 +86,7 @@ impl Link {
             numeric: false,
             seven_bit_host: false,
             unwritable: None,
+            stays_up: false,
             end: None,
             ended_at: None,
             bytes_down: 0,
@@ -165,6 +167,51 @@ impl Link {
         let since = std::mem::take(&mut self.input);
         self.input.extend_from_slice(bytes);
         self.input.extend_from_slice(&since);
+    }
+
+    /// Rate, framing and flow control in words, where the line is a port.
+    pub(super) fn port_settings(&self) -> Option<String> {
+        self.line.port_settings()
+    }
+
+    /// Raises RTS or drops it; false = there is none, or it is not ours.
+    pub(super) fn set_rts(&mut self, on: bool) -> bool {
+        let set = self.line.set_rts(on);
+        self.done_to_port(set)
+    }
+
+    /// Sends a BREAK; false = the line has none, or none now.
+    pub(super) fn send_break(&mut self, length: Duration) -> bool {
+        let begun = self.line.set_break(true);
+        let begun = self.done_to_port(begun);
+        if begun {
+            self.break_until = Some(wall_now() + length.min(BREAK_MAX));
+        }
+        begun
+    }
+
+    /// Whether what was on the line came to its end by itself, and well.
+    pub(super) fn ended_well(&mut self) -> bool {
+        self.line.ended_well()
+    }
+
+    /// Lets what is on the line outlast it; false = that cannot be.
+    pub(super) fn keep_up(&mut self) -> bool {
+        let kept = self.line.keep_up();
+        self.stays_up = self.done_to_port(kept);
+        self.stays_up
+    }
+
+    /// The call is not to be hung up, whoever ends the work on it.
+    pub(super) fn stays_up(&self) -> bool {
+        self.stays_up
+    }
+
+    fn done_to_port(&mut self, done: std::io::Result<bool>) -> bool {
+        done.unwrap_or_else(|error| {
+            self.port_gone(error.to_string());
+            false
+        })
     }
 
     /// Queues what a person types.
@@ -515,11 +562,8 @@ impl Link {
         let done = match control {
             Control::Dtr(on) => self.line.set_dtr(on).map(|_| ()),
             Control::Break(length) => {
-                let begun = self.line.set_break(true);
-                if matches!(begun, Ok(true)) {
-                    self.break_until = Some(wall_now() + length.min(BREAK_MAX));
-                }
-                begun.map(|_| ())
+                self.send_break(length);
+                Ok(())
             }
             Control::DiscardOutput => {
                 self.queue.clear();

@@ -1,18 +1,41 @@
 //! The line in a person's hands: what is typed goes out, what arrives is shown, and one key is kept back
 //! for us.
+//!
+//! `carrying` is the loop between line, keyboard and screen. [`keys`] says what a key means, [`view`] what
+//! bytes look like, `screen` where our own words may stand, [`dialogue`] what is said and waited for by
+//! itself, [`log`] what stays. All of these but the log are functions of bytes, without I/O.
 
-use std::time::Duration;
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::time::Instant;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 
+use self::carrying::{Carrying, Wish};
 use super::call::{CallPlan, CallReport, OnLine, now, on_a_line};
-use super::calling::connect;
-use super::link::{LineEnd, Link};
+use super::calling::{at_the_end, connect};
+use super::dialling::hang_up;
+use super::files::{FilesError, receive_files, refuse, send_files};
+use super::link::Link;
 use super::logging_in::log_in;
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
+use crate::config::EscapeKey;
 use crate::login::LoginEvent;
-use crate::machine::Control;
+use crate::transfer::zmodem::{SendError, ZmodemError};
+
+mod carrying;
+pub mod desk;
+pub mod dialogue;
+mod editor;
+pub mod keys;
+pub mod log;
+mod paths;
+mod screen;
+pub mod view;
+
+pub use desk::{Desk, Input};
 
 /// Whoever sits before the screen.
 pub struct Person<'a> {
@@ -20,10 +43,10 @@ pub struct Person<'a> {
     pub keyboard: &'a mut (dyn AsyncRead + Unpin),
     /// What is shown, all bytes as they come.
     pub screen: &'a mut (dyn AsyncWrite + Unpin),
+    /// Where our own words go, if not to the screen.
+    pub aside: Option<&'a mut (dyn AsyncWrite + Unpin)>,
     /// Rows and columns, now and each time they change.
     pub window: &'a mut tokio::sync::watch::Receiver<(u16, u16)>,
-    /// What is shown first.
-    pub greeting: Vec<u8>,
 }
 
 /// How a session in a person's hands ended.
@@ -31,15 +54,27 @@ pub struct Person<'a> {
 pub enum Left {
     /// The person asked for it.
     ByKey,
+    /// The person asked for it, and the call stays up.
+    StaysUp,
     /// Nothing more can be typed or shown: the terminal is gone.
     KeyboardGone,
-    /// The line is gone, and why.
-    LineEnded(String),
+    /// Nobody reads any more what the host says.
+    ScreenGone,
+    /// The input has ended, and the host has been quiet since.
+    InputEnded,
+    /// The line is gone.
+    LineEnded {
+        /// Why.
+        why: String,
+        /// What was on it came to its end by itself.
+        well: bool,
+    },
 }
 
 /// A line that is ready for a person.
 pub struct Ready<'a> {
-    link: &'a mut Link,
+    on: OnLine<'a>,
+    login: bool,
     /// What the host said until now, line by line, secrets masked.
     pub said: Vec<String>,
     /// The unfinished line that it waits behind.
@@ -56,165 +91,186 @@ pub async fn terminal(
     mut seat: impl AsyncFnMut(Ready<'_>) -> Result<Left, Failure>,
 ) -> (Result<Left, Failure>, CallReport) {
     let what = async |mut on: OnLine<'_>| {
-        if connect(&mut on).await?.is_some() {
-            let message = "the host was to hang up and call back, and has given a shell instead";
-            return Err(Failure::new(Ending::LoginTimeout, Stage::Shell, message));
-        }
-        let (mut said, mut prompt) = (Vec::new(), String::new());
-        if login {
-            let user = on.plan.account.user.as_deref();
-            let mut note = |event| {
-                if let LoginEvent::Text(line) = event {
-                    said.push(line);
-                }
-            };
-            prompt = log_in(on.plan, user, on.link, on.watch, &mut note).await?.prompt;
-        }
+        let (said, prompt) = reach(&mut on, login).await?;
         *on.begun = true;
         (on.watch)(Progress::Stage(Stage::Terminal, String::new()));
-        seat(Ready { link: on.link, said, prompt }).await
+        seat(Ready { on, login, said, prompt }).await
     };
     on_a_line(plan, transcript, watch, interrupted, what).await
 }
 
+/// From a line just opened, or a modem on-hook, to a host that waits for a person.
+async fn reach(on: &mut OnLine<'_>, login: bool) -> Result<(Vec<String>, String), Failure> {
+    if connect(on).await?.is_some() {
+        let message = "the host was to hang up and call back, and has given a shell instead";
+        return Err(Failure::new(Ending::LoginTimeout, Stage::Shell, message));
+    }
+    let (mut said, mut prompt) = (Vec::new(), String::new());
+    if login {
+        let user = on.plan.account.user.as_deref();
+        let mut note = |event| {
+            if let LoginEvent::Text(line) = event {
+                said.push(line);
+            }
+        };
+        prompt = log_in(on.plan, user, on.link, on.watch, &mut note).await?.prompt;
+    }
+    Ok((said, prompt))
+}
+
 impl Ready<'_> {
-    /// Carries both ways until one side ends it.
-    pub async fn hand_over(self, person: Person<'_>) -> std::io::Result<Left> {
+    /// Carries both ways until one side ends it. The greeting is ours, and shown first.
+    pub async fn hand_over(
+        mut self,
+        person: &mut Person<'_>,
+        desk: &mut Desk,
+        greeting: &str,
+    ) -> Result<Left, Failure> {
         // The dialogue is on the screen already.
-        self.link.transcript.begin_payload(now());
-        let left = hand_over(self.link, person).await;
-        self.link.transcript.end_payload(now());
+        self.on.link.transcript.begin_payload(now());
+        let mut carrying = Carrying::begin(self.on.link, person, desk);
+        carrying.greet(greeting);
+        carrying.hear_again(&self.said, &self.prompt);
+        let left = self.carry(&mut carrying).await;
+        carrying.end().await;
+        self.on.link.transcript.end_payload(now());
         left
     }
-}
 
-/// Carries both ways until one side ends it. Nothing here waits for one thing alone: a screen that stands
-/// still (Ctrl-S, a network that hangs) or a host that takes nothing must not keep the escape key from us.
-async fn hand_over(link: &mut Link, person: Person<'_>) -> std::io::Result<Left> {
-    let Person { keyboard, screen, window, greeting } = person;
-    let mut keys = Keys::default();
-    let mut typed = [0; KEYS_READ];
-    let mut shown = greeting;
-    let (rows, cols) = *window.borrow_and_update();
-    link.set_window(rows, cols);
-    loop {
-        if shown.is_empty() {
-            shown = link.take_arrived();
-        }
-        if let (Some(end), true) = (link.end(), shown.is_empty()) {
-            return Ok(Left::LineEnded(match end {
-                LineEnd::CarrierLost => "the other end has hung up".to_owned(),
-                LineEnd::PortGone(why) => why.clone(),
-            }));
-        }
-        let may_type = link.queued() < QUEUED_MAX;
-        let is_up = link.end().is_none();
-        tokio::select! {
-            wrote = screen.write(&shown), if !shown.is_empty() => {
-                match wrote {
-                    Ok(count) => drop(shown.drain(..count)),
-                    // Keyboard and screen are one terminal.
-                    Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
-                        return Ok(Left::KeyboardGone);
+    async fn carry(&mut self, carrying: &mut Carrying<'_, '_>) -> Result<Left, Failure> {
+        // Whether there is a call is not ours to know once the modem was spoken to by hand.
+        let mut by_hand = false;
+        loop {
+            match carrying.run(self.on.link).await? {
+                Wish::Leave(Left::ByKey | Left::InputEnded) if carrying.stays_up(self.on.link) => {
+                    return Ok(Left::StaysUp);
+                }
+                Wish::Leave(left) => {
+                    if by_hand {
+                        self.on.carrier_since.get_or_insert_with(now);
                     }
-                    Err(error) => return Err(error),
+                    return Ok(left);
+                }
+                Wish::HangUp => {
+                    self.hang_up(carrying).await;
+                    by_hand = true;
+                }
+                Wish::Dial => self.dial(carrying).await,
+                Wish::Receive => receive(self.on.link, carrying).await,
+                Wish::Send(paths) => send(self.on.link, carrying, &paths).await,
+                Wish::Refuse => {
+                    refuse(self.on.link).await;
+                    carrying.carried(Ok(()));
                 }
             }
-            read = keyboard.read(&mut typed), if may_type => {
-                let count = read?;
-                if count == 0 {
-                    return Ok(Left::KeyboardGone);
-                }
-                for &byte in &typed[..count] {
-                    match keys.press(byte) {
-                        Pressed::Nothing => {}
-                        Pressed::Byte(byte) => link.type_out(&[byte]),
-                        Pressed::Break => link.control(Control::Break(BREAK)),
-                        Pressed::HangUp => return Ok(Left::ByKey),
-                        Pressed::Help => shown.extend_from_slice(HELP.as_bytes()),
-                    }
+        }
+    }
+
+    /// Ends the call and keeps the port.
+    async fn hang_up(&mut self, carrying: &mut Carrying<'_, '_>) {
+        let on = &mut self.on;
+        let Some(profile) = &on.line.modem else {
+            return carrying.drop_dtr(on.link).await;
+        };
+        let hung_up = hang_up(on.link, &at_the_end(on.plan, profile), true).await;
+        count_call(on.report, on.carrier_since);
+        carrying.told(&match hung_up {
+            Ok(()) => match carrying.escape() {
+                EscapeKey::Never => "hung up".to_owned(),
+                key => format!("hung up; the modem listens, and {key} d dials again"),
+            },
+            Err(why) => format!("the modem may still be off-hook: {why}"),
+        });
+    }
+
+    /// Dials again, and logs in again if that was asked for. What goes wrong ends no session: the person is
+    /// at the port, and may try by hand.
+    async fn dial(&mut self, carrying: &mut Carrying<'_, '_>) {
+        let on = &mut self.on;
+        let Some(profile) = &on.line.modem else {
+            return carrying.told("this line has no modem that mailcall could dial with");
+        };
+        if on.carrier_since.is_some() && on.link.end().is_none() {
+            return carrying.told("a call is up: h hangs it up");
+        }
+        let notes = RefCell::new(Vec::new());
+        let mut note = |progress| notes.borrow_mut().push(progress);
+        let outcome = {
+            let mut again = OnLine {
+                plan: on.plan,
+                line: on.line,
+                link: &mut *on.link,
+                watch: &mut note,
+                report: &mut *on.report,
+                carrier_since: &mut *on.carrier_since,
+                begun: &mut *on.begun,
+            };
+            let mut reaching = pin!(reach(&mut again, self.login));
+            loop {
+                let outcome = tokio::select! {
+                    reached = &mut reaching => Some(Some(reached)),
+                    stop = carrying.wait_for_stop() => stop.then_some(None),
+                };
+                notes.borrow_mut().drain(..).for_each(|progress| carrying.told(&in_words(&progress)));
+                if let Some(outcome) = outcome {
+                    break outcome;
                 }
             }
-            changed = window.changed() => {
-                if changed.is_ok() {
-                    let (rows, cols) = *window.borrow_and_update();
-                    link.set_window(rows, cols);
-                }
+        };
+        match outcome {
+            Some(Ok((said, prompt))) => carrying.hear_again(&said, &prompt),
+            Some(Err(failure)) => carrying.told(&failure.to_string()),
+            None => {
+                // A dial that is broken off may have connected all the same.
+                let hung_up = hang_up(on.link, &at_the_end(on.plan, profile), true).await;
+                count_call(on.report, on.carrier_since);
+                let how = hung_up.err().map(|why| format!("; the modem may still be off-hook: {why}"));
+                carrying.told(&format!("given up{}", how.unwrap_or_default()));
             }
-            // What no screen takes stays on the line; see `Link`.
-            () = link.stir(), if is_up => {}
         }
     }
 }
 
-/// The key that is kept back, and what was pressed behind it.
-#[derive(Debug, Default)]
-struct Keys {
-    escaped: bool,
+/// Receives what the host's `sz` sends. What goes wrong ends no session.
+async fn receive(link: &mut Link, carrying: &mut Carrying<'_, '_>) {
+    let told = RefCell::new(Vec::new());
+    let mut watch = |progress| told.borrow_mut().push(progress);
+    let folder = carrying.downloads();
+    let (_, went) = receive_files(link, &folder, &mut watch, carrying.until_stopped(&told)).await;
+    carrying.show_progress(&told);
+    carrying.carried(went.map_err(|error| not_carried(&error)));
 }
 
-/// What a key means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pressed {
-    /// Wait for the next one.
-    Nothing,
-    /// It is for the host.
-    Byte(u8),
-    /// Send a BREAK.
-    Break,
-    /// Hang up and leave.
-    HangUp,
-    /// Show the keys.
-    Help,
+/// Sends these to the host's `rz`. The same holds.
+async fn send(link: &mut Link, carrying: &mut Carrying<'_, '_>, paths: &[PathBuf]) {
+    let told = RefCell::new(Vec::new());
+    let mut watch = |progress| told.borrow_mut().push(progress);
+    let (_, went) = send_files(link, paths, &mut watch, carrying.until_stopped(&told)).await;
+    carrying.show_progress(&told);
+    carrying.carried(went.map_err(|error| not_carried(&error)));
 }
 
-impl Keys {
-    fn press(&mut self, byte: u8) -> Pressed {
-        match (std::mem::take(&mut self.escaped), byte) {
-            (false, ESCAPE) => {
-                self.escaped = true;
-                Pressed::Nothing
-            }
-            (false, byte) | (true, byte @ ESCAPE) => Pressed::Byte(byte),
-            (true, b'q' | b'Q' | b'.' | CTRL_Q) => Pressed::HangUp,
-            (true, b'b' | b'B') => Pressed::Break,
-            (true, _) => Pressed::Help,
+/// Why files were not carried, in words for a person who is there.
+fn not_carried(error: &FilesError) -> String {
+    match error {
+        FilesError::Receive(ZmodemError::Cancelled { .. }) | FilesError::Send(SendError::Cancelled) => {
+            "the transfer was stopped".to_owned()
         }
+        FilesError::Receive(_) | FilesError::Send(_) | FilesError::Disk(_) => error.to_string(),
     }
 }
 
-/// Ctrl-], as telnet has it.
-pub const ESCAPE: u8 = 0x1d;
-const CTRL_Q: u8 = 0x11;
-/// What the keys behind the escape key do, in one line.
-const HELP: &str = "\r\n[behind Ctrl-]: q hangs up and leaves, b sends BREAK, Ctrl-] sends itself]\r\n";
-/// A BREAK that a getty takes for one: longer than a character at 50 bit/s.
-const BREAK: Duration = Duration::from_millis(300);
-/// Keys read at once.
-const KEYS_READ: usize = 256;
-/// Keys that may wait for the line: more than anybody pastes. They are read ahead of what the line takes,
-/// because the escape key may stand behind them.
-const QUEUED_MAX: usize = 1 << 20;
+/// A call is over: what it took is counted.
+fn count_call(report: &mut CallReport, carrier_since: &mut Option<Instant>) {
+    if let Some(since) = carrier_since.take() {
+        report.call_time += now().saturating_duration_since(since);
+    }
+}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_escape_key_is_kept_from_the_host() {
-        let mut keys = Keys::default();
-        for byte in (0..=255).filter(|&byte| byte != ESCAPE) {
-            assert_eq!(keys.press(byte), Pressed::Byte(byte));
-        }
-        for (behind, means) in [
-            (ESCAPE, Pressed::Byte(ESCAPE)),
-            (b'q', Pressed::HangUp),
-            (b'b', Pressed::Break),
-            (b'x', Pressed::Help),
-        ] {
-            assert_eq!(keys.press(ESCAPE), Pressed::Nothing);
-            assert_eq!(keys.press(behind), means);
-        }
-        assert_eq!(keys.press(b'q'), Pressed::Byte(b'q'), "the escape key counts for one key only");
+fn in_words(progress: &Progress) -> String {
+    match progress {
+        Progress::Stage(stage, with) => format!("{stage} {with}").trim_end().to_owned(),
+        Progress::Note(note) => note.clone(),
+        Progress::Bytes { done, total, rate: _ } => format!("{done} of {total} bytes"),
     }
 }
