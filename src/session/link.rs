@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use self::no_carrier::NoCarrierText;
 use super::transcript::Transcript;
 use crate::line::{BREAK_MAX, Leads, Line};
+use crate::login::HostParity;
 use crate::machine::BITS_PER_BYTE;
 use crate::machine::{Control, LineClock, Machine, Output};
 use crate::modem::ConnectInfo;
@@ -48,6 +49,8 @@ pub struct Link {
     /// The modem answers in numbers.
     numeric: bool,
     seven_bit_host: bool,
+    /// The parity that the host sends with them: it is stripped from what arrives, and put on what is sent.
+    host_parity: Option<HostParity>,
     unwritable: Option<(Instant, String)>,
     end: Option<LineEnd>,
     ended_at: Option<Instant>,
@@ -81,6 +84,7 @@ impl Link {
             no_carrier_said: NoCarrierText::default(),
             numeric: false,
             seven_bit_host: false,
+            host_parity: None,
             unwritable: None,
             end: None,
             ended_at: None,
@@ -134,6 +138,19 @@ impl Link {
         self.seven_bit_host = true;
     }
 
+    /// From now on the other end has this parity; the modem has none.
+    pub fn set_host_parity(&mut self, parity: Option<HostParity>) {
+        self.host_parity = parity;
+    }
+
+    /// Bytes as the other end wants them.
+    fn enqueue(&mut self, bytes: &[u8]) {
+        match self.host_parity {
+            Some(parity) => self.queue.extend(bytes.iter().map(|&byte| parity.put_on(byte))),
+            None => self.queue.extend_from_slice(bytes),
+        }
+    }
+
     /// What the line's own program said last, where it is one.
     pub fn last_words(&self) -> Option<String> {
         self.line.last_words()
@@ -158,7 +175,7 @@ impl Link {
     /// Queues what a person types.
     pub(super) fn type_out(&mut self, bytes: &[u8]) {
         if self.end.is_none() && self.unwritable.is_none() {
-            self.queue.extend_from_slice(bytes);
+            self.enqueue(bytes);
         }
     }
 
@@ -195,6 +212,7 @@ impl Link {
         self.ended_at = None; // of a call before this one
         self.carrier_seen = false;
         self.seven_bit_host = false; // of a host before this one
+        self.host_parity = None;
         self.numeric = connect.text.starts_with(|c: char| c.is_ascii_digit());
         self.no_carrier_said = NoCarrierText::behind_connect();
         // A call that ends at once: its end may have come together with CONNECT.
@@ -259,7 +277,7 @@ impl Link {
                         Output::Transmit(transmit) => {
                             self.transcript.sent(wall_now(), &transmit);
                             if self.end.is_none() && self.unwritable.is_none() {
-                                self.queue.extend_from_slice(&transmit.bytes);
+                                self.enqueue(&transmit.bytes);
                             }
                         }
                         Output::Control(control) => self.control(control),
@@ -396,6 +414,14 @@ impl Link {
     fn take_in(&mut self, bytes: &[u8]) {
         let now = wall_now();
         self.bytes_down += bytes.len() as u64;
+        let stripped: Vec<u8>;
+        let bytes = match self.host_parity {
+            Some(_) => {
+                stripped = bytes.iter().map(|byte| byte & 0x7f).collect();
+                stripped.as_slice()
+            }
+            None => bytes,
+        };
         self.transcript.received(now, bytes);
         if self.watch_carrier {
             self.no_carrier_said.look_at(now, bytes);

@@ -114,6 +114,7 @@ async fn answering(
         }
         outcome = pump(&mut login, link, said).await?;
     }
+    link.set_host_parity(login.parity());
     Ok(outcome)
 }
 
@@ -131,7 +132,7 @@ async fn pump(
 
 fn failure(error: LoginError, link: &Link) -> Failure {
     let ending = match &error {
-        LoginError::Refused { .. } => Ending::LoginRefused,
+        LoginError::Refused { .. } | LoginError::CodeRefused { .. } => Ending::LoginRefused,
         LoginError::Expired { .. } => Ending::LoginExpired,
         LoginError::Locked { .. } => Ending::AccountLocked,
         LoginError::TooManySessions { .. } => Ending::TooManySessions,
