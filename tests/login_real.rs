@@ -13,7 +13,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use mailcall::login::{Credentials, Login, LoginError, LoginEvent, LoginLimits, LoginOutcome, PromptLook};
+use mailcall::login::{
+    Credentials, HostParity, Login, LoginError, LoginEvent, LoginLimits, LoginOutcome, PromptLook,
+};
 use mailcall::machine::{Control, Machine, Output};
 use mailcall::secret::Secret;
 use mailcall::sim::misclocked::misclocked;
@@ -119,12 +121,48 @@ fn agetty_with_several_speeds_is_brought_to_ours_by_breaks() {
         let Some(user) = User::create("/bin/sh") else { return };
         let mut command = Command::new(agetty);
         command.args(["-", "9600,2400,1200", "vt100"]);
-        let call = call_heard_at(Some(ours), command, &user.name, PASSWORD);
+        let call = call_over(Wire::HeardAt(ours), command, &user.name, PASSWORD);
         let logged_in = call.outcome.unwrap_or_else(|error| panic!("{error}; {:?}", call.events));
         assert_eq!(logged_in.look, PromptLook::Shell);
         let sent = call.events.iter().filter(|event| **event == LoginEvent::SentBreak).count();
         assert!(breaks.contains(&sent), "{sent} at {ours}: {:?}", call.events);
     }
+}
+
+/// A PTY has no parity, so the wire makes it of what agetty writes. What it reads it looks at itself, unless
+/// told otherwise (`-8`), and strips the top bit where it finds one.
+#[test]
+fn agetty_behind_seven_bits_and_parity_lets_in() {
+    let Some(agetty) = ["/sbin/agetty", "/usr/sbin/agetty"].into_iter().find(|p| Path::new(p).exists())
+    else {
+        return skip("no agetty here");
+    };
+    let Some(user) = User::create("/bin/dash") else { return };
+    let mut command = Command::new(agetty);
+    command.args(["-", "vt100"]);
+    let call = call_over(Wire::Parity(HostParity::Even), command, &user.name, PASSWORD);
+    let logged_in = call.outcome.unwrap_or_else(|error| panic!("{error}; {:?}", call.events));
+    assert_eq!((logged_in.look, logged_in.seven_bit), (PromptLook::Shell, true));
+}
+
+#[test]
+fn busybox_getty_in_front_of_busybox_login_lets_in() {
+    let Some(busybox) = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|p| Path::new(p).exists())
+    else {
+        return skip("no busybox here");
+    };
+    let Some(user) = User::create("/bin/sh") else { return };
+    user.set_password(&["-c", "SHA512"]); // all that a static crypt(3) knows
+    let folder = std::env::temp_dir().join(format!("mailcall-getty-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder for the applets");
+    let login = folder.join("login");
+    std::os::unix::fs::symlink(busybox, &login).expect("a link to busybox");
+    let mut command = Command::new(busybox);
+    command.arg("getty").arg("-l").arg(&login).args(["9600", "-", "vt100"]);
+    let call = call(command, &user.name, PASSWORD);
+    fs::remove_dir_all(folder).expect("the folder is ours");
+    let logged_in = call.outcome.unwrap_or_else(|error| panic!("{error}; {:?}", call.events));
+    assert_eq!((logged_in.look, logged_in.login_needed), (PromptLook::Shell, true));
 }
 
 fn reaches_a_shell(shell: &str, look: PromptLook) {
@@ -152,7 +190,34 @@ struct Call {
 
 /// Runs a program on a PTY and logs in at it.
 fn call(command: Command, user: &str, password: &str) -> Call {
-    call_heard_at(None, command, user, password)
+    call_over(Wire::Plain, command, user, password)
+}
+
+/// What is between us and the terminal.
+#[derive(Clone, Copy)]
+enum Wire {
+    Plain,
+    /// We have this speed, and at another both sides hear garbage.
+    HeardAt(u32),
+    /// The host's end sends seven bits with this parity.
+    Parity(HostParity),
+}
+
+impl Wire {
+    fn up(self, line: &File, bytes: &[u8]) -> Vec<u8> {
+        match self {
+            Self::HeardAt(ours) => misclocked(bytes, ours, speed_of(line)),
+            Self::Plain | Self::Parity(_) => bytes.to_vec(),
+        }
+    }
+
+    fn down(self, line: &File, bytes: Vec<u8>) -> Vec<u8> {
+        match self {
+            Self::Plain => bytes,
+            Self::HeardAt(ours) => misclocked(&bytes, speed_of(line), ours),
+            Self::Parity(parity) => bytes.into_iter().map(|byte| parity.put_on(byte)).collect(),
+        }
+    }
 }
 
 /// The speed that the program has set on its terminal.
@@ -164,8 +229,8 @@ fn speed_of(line: &File) -> u32 {
     termios.c_ospeed
 }
 
-/// The same over a wire on which we have this speed: at another, both sides hear garbage.
-fn call_heard_at(ours: Option<u32>, command: Command, user: &str, password: &str) -> Call {
+/// The same over a wire.
+fn call_over(wire: Wire, command: Command, user: &str, password: &str) -> Call {
     let (mut line, mut child) = spawn_on_pty(command);
     let credentials = Credentials {
         user: Some(user.to_owned()),
@@ -182,8 +247,8 @@ fn call_heard_at(ours: Option<u32>, command: Command, user: &str, password: &str
         let deadline = loop {
             match login.poll_output(now) {
                 Output::Transmit(transmit) => {
-                    let heard = ours.map(|ours| misclocked(&transmit.bytes, ours, speed_of(&line)));
-                    line.write_all(heard.as_ref().unwrap_or(&transmit.bytes)).expect("the PTY takes keys");
+                    let heard = wire.up(&line, &transmit.bytes);
+                    line.write_all(&heard).expect("the PTY takes keys");
                 }
                 Output::Control(Control::Break(_)) => line.write_all(b"\0").expect("the PTY takes it"),
                 Output::Control(_) => {}
@@ -197,8 +262,7 @@ fn call_heard_at(ours: Option<u32>, command: Command, user: &str, password: &str
             Ok(_) if !input.is_empty() => {}
             Ok(deadline) => match read_until(&mut line, &mut child, deadline) {
                 Arrived::Bytes(bytes) => {
-                    let heard = ours.map(|ours| misclocked(&bytes, speed_of(&line), ours));
-                    input.extend(heard.unwrap_or(bytes));
+                    input.extend(wire.down(&line, bytes));
                 }
                 Arrived::Nothing => login.handle_timeout(Instant::now()),
                 Arrived::HangUp => login.handle_hangup(Instant::now()),
@@ -287,12 +351,17 @@ impl User {
         let home = home.to_str().expect("a plain path");
         run_quietly("useradd", &["-m", "-d", home, "-s", shell, &name]);
         let user = Self { name, _one_at_a_time: one_at_a_time };
-        let mut chpasswd = Command::new("chpasswd").stdin(Stdio::piped()).spawn().expect("chpasswd");
+        user.set_password(&[]);
+        Some(user)
+    }
+
+    fn set_password(&self, options: &[&str]) {
+        let mut chpasswd =
+            Command::new("chpasswd").args(options).stdin(Stdio::piped()).spawn().expect("chpasswd");
         let mut stdin = chpasswd.stdin.take().expect("a pipe");
-        writeln!(stdin, "{}:{PASSWORD}", user.name).expect("chpasswd reads");
+        writeln!(stdin, "{}:{PASSWORD}", self.name).expect("chpasswd reads");
         drop(stdin);
         assert!(chpasswd.wait().expect("chpasswd").success());
-        Some(user)
     }
 }
 

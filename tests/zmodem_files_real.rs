@@ -332,13 +332,16 @@ fn an_rz_that_is_killed_or_cannot_write_ends_it_soon() {
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
+/// A file that came: its name and so on, its bytes, and the offset from which on it was sent.
+type Came = (FileInfo, Vec<u8>, u64);
+
 /// What a batch from `sz` came to.
 fn receive(
     command: &str,
     folder: &Path,
     parts: &[(&str, &[u8])],
     quality: LineQuality,
-) -> (Result<Received, ZmodemError>, Vec<(FileInfo, Vec<u8>, u64)>, Option<i32>) {
+) -> (Result<Received, ZmodemError>, Vec<Came>, Option<i32>) {
     let mut peer = Peer::start(command, folder);
     let rtt = Duration::from_millis(200);
     let mut machine = ReceiveFiles::new(ReceiveOptions { rtt, ..ReceiveOptions::default() });

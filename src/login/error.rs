@@ -37,6 +37,17 @@ pub enum LoginError {
         /// What it said last.
         last: LastLines,
     },
+    /// The host took name and password, as far as it says, and not the one-time code.
+    #[error(
+        "the host refused the login behind the one-time code: \"{said}\" ({last}); check what `otp` prints, \
+         and the clock of this machine"
+    )]
+    CodeRefused {
+        /// The host's own words.
+        said: String,
+        /// What it said last.
+        last: LastLines,
+    },
     /// The host refused, but the line had damaged the user name on its way, each time. The user name
     /// and the password may be right; a new call may show it.
     #[error(
@@ -189,6 +200,7 @@ impl LoginError {
             | Self::Locked { said, last }
             | Self::TooManySessions { said, last }
             | Self::Closed { said, last }
+            | Self::CodeRefused { said, last }
             | Self::HostKeyRefused { said, last }
             | Self::KeyLocked { said, last } => (Some(said), last),
             Self::Menu { prompt, last } | Self::CodeWanted { prompt, last, .. } => (Some(prompt), last),
@@ -207,6 +219,7 @@ impl LoginError {
     pub fn last_lines(&self) -> &LastLines {
         match self {
             Self::Refused { last, .. }
+            | Self::CodeRefused { last, .. }
             | Self::Garbled { last, .. }
             | Self::Expired { last, .. }
             | Self::Locked { last, .. }

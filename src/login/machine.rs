@@ -17,7 +17,7 @@ use super::lines::{RecentLines, shortened};
 use super::prompts::{Prompt, prompt_look};
 use super::statements::Statement;
 use super::text::HostText;
-use super::{Credentials, LoggedIn, LoginEvent, LoginLimits, LoginOutcome, PromptLook};
+use super::{Credentials, HostParity, LoggedIn, LoginEvent, LoginLimits, LoginOutcome, PromptLook};
 use crate::machine::{Control, Machine, Output, Transmit};
 use crate::secret::Secret;
 
@@ -47,6 +47,8 @@ pub struct Login {
     state_since: Option<Instant>,
     /// When either side last did something. Every wait but the overall ones runs from here.
     stirred: Option<Instant>,
+    /// When the host last finished a line.
+    line_at: Option<Instant>,
     /// How long the line must stay quiet until it is worth looking at.
     quiet_needed: Duration,
     nudges: usize,
@@ -124,6 +126,7 @@ impl Machine for Login {
                 self.stir(now);
             }
             if let Some(line) = heard.line {
+                self.line_at = Some(now);
                 self.note_line(&line);
             }
             if let Some(query) = heard.query
@@ -222,6 +225,7 @@ impl Login {
             started: None,
             state_since: None,
             stirred: None,
+            line_at: None,
             quiet_needed: PROMPT_QUIET,
             nudges: 0,
             keys_pressed: 0,
@@ -245,8 +249,13 @@ impl Login {
     pub fn give_code(&mut self, code: Secret) {
         self.state = self.asked_in;
         self.code = Some(code);
-        (self.started, self.state_since, self.stirred) = (None, None, None);
+        (self.started, self.state_since, self.stirred, self.line_at) = (None, None, None, None);
         self.quiet_needed = PROMPT_QUIET;
+    }
+
+    /// The parity that the host was seen to send, and is sent.
+    pub fn parity(&self) -> Option<HostParity> {
+        self.text.parity()
     }
 
     fn start(&mut self, now: Instant) {
@@ -257,13 +266,16 @@ impl Login {
 
     /// When the host is given up, whatever it says.
     fn overdue(&self, now: Instant) -> Instant {
-        let step_max = match self.state {
-            State::FirstPrompt => FIRST_PROMPT_WAIT_MAX,
-            State::UserSent => PASSWORD_PROMPT_WAIT_MAX,
-            State::PasswordSent | State::CodeSent | State::Over => SHELL_WAIT_MAX,
+        let (started, since) = (self.started.unwrap_or(now), self.state_since.unwrap_or(now));
+        let step = match self.state {
+            State::FirstPrompt => (since + FIRST_PROMPT_WAIT_MAX).min(started + PASSWORD_WAIT_MAX),
+            State::UserSent => (since + PASSWORD_PROMPT_WAIT_MAX).min(started + PASSWORD_WAIT_MAX),
+            State::PasswordSent | State::CodeSent | State::Over => {
+                let reading = self.line_at.unwrap_or(since) + NEWS_WAIT_MAX;
+                reading.max(since + SHELL_WAIT_MAX)
+            }
         };
-        let step = self.state_since.unwrap_or(now) + step_max;
-        step.min(self.started.unwrap_or(now) + self.limits.wait_max)
+        step.min(started + self.limits.wait_max)
     }
 
     fn give_up_if_overdue(&mut self, now: Instant) {
@@ -498,7 +510,7 @@ impl Login {
                 self.nudged_at = open.said().to_owned();
                 self.send(now, Transmit::plain(RETURN), LoginEvent::Nudged);
                 // The echo of a name typed on this line is still to be compared.
-                if !open.was_answered() {
+                if self.state != State::UserSent || !open.was_answered() {
                     self.text.answer_here(false);
                 }
             }
@@ -556,7 +568,10 @@ impl Login {
             _ if self.name_damaged => LoginError::Garbled { said, last },
             Some(Statement::Locked) => LoginError::Locked { said, last },
             Some(Statement::Refused | Statement::Wait | Statement::HostKey) | None => {
-                LoginError::Refused { said, last }
+                match self.codes_typed.len() {
+                    0 => LoginError::Refused { said, last },
+                    _ => LoginError::CodeRefused { said, last },
+                }
             }
         }));
     }

@@ -117,8 +117,36 @@ impl LoggedIn {
     }
 }
 
+/// What the top bit of each byte says that a host of seven bits sends, and that it may look for in ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostParity {
+    /// It makes the number of ones even.
+    Even,
+    /// It makes it odd.
+    Odd,
+    /// It is always one.
+    Mark,
+}
+
+impl HostParity {
+    /// Seven bits as such a host sends them.
+    pub fn put_on(self, byte: u8) -> u8 {
+        let seven = byte & SEVEN_BITS;
+        let is_odd = !seven.count_ones().is_multiple_of(2);
+        let is_set = match self {
+            Self::Even => is_odd,
+            Self::Odd => !is_odd,
+            Self::Mark => true,
+        };
+        if is_set { seven | !SEVEN_BITS } else { seven }
+    }
+}
+
+const SEVEN_BITS: u8 = 0x7f;
+
 /// How a login ends.
 pub type LoginOutcome = Result<LoggedIn, LoginError>;
 
 /// From the first poll to a shell prompt, in line time; behind a one-time code anew, for it was waited for.
-pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(120);
+/// A host that has nothing to read out is given up long before.
+pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(300);

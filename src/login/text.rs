@@ -3,6 +3,7 @@
 
 use zeroize::Zeroize;
 
+use super::HostParity;
 use super::escape::{Escapes, Piece, Query};
 
 /// A host's output as text. Only the unfinished line is held here, at most [`LINE_MAX`] bytes;
@@ -89,6 +90,11 @@ impl HostText {
     /// True if the host sends seven bits and parity.
     pub(super) fn is_seven_bit(&self) -> bool {
         self.parity.is_used()
+    }
+
+    /// The parity that it sends with them.
+    pub(super) fn parity(&self) -> Option<HostParity> {
+        self.is_seven_bit().then(|| self.parity.kind())
     }
 
     fn chosen(&self) -> &OpenLine {
@@ -237,6 +243,10 @@ struct Parity {
     well_formed: u32,
     malformed: u32,
     continuations_due: u32,
+    /// The last [`RECENT`] bytes, one bit each: an odd number of ones, and a top bit of zero.
+    recent_odd: u16,
+    recent_low: u16,
+    last: u8,
 }
 
 impl Parity {
@@ -251,12 +261,15 @@ impl Parity {
                 *count /= 2;
             }
         }
-        if byte.count_ones().is_multiple_of(2) {
-            self.even += 1
-        } else {
-            self.odd += 1
+        // Of a row of the same byte, as frames are drawn with, all have the same parity.
+        if byte != std::mem::replace(&mut self.last, byte) {
+            let is_odd = !byte.count_ones().is_multiple_of(2);
+            self.odd += u32::from(is_odd);
+            self.even += u32::from(!is_odd);
+            self.high += u32::from(byte >= 0x80);
+            self.recent_odd = self.recent_odd << 1 | u16::from(is_odd);
+            self.recent_low = self.recent_low << 1 | u16::from(byte < 0x80);
         }
-        self.high += u32::from(byte >= 0x80);
         match (byte, self.continuations_due) {
             (0x80..=0xbf, 1) => {
                 self.well_formed += 1;
@@ -272,13 +285,33 @@ impl Parity {
         }
     }
 
+    /// What most bytes have.
+    fn kind(&self) -> HostParity {
+        let most = self.kinds().into_iter().max_by_key(|&(count, ..)| count);
+        most.map_or(HostParity::Even, |(.., kind)| kind)
+    }
+
     fn is_used(&self) -> bool {
         let seen = self.even + self.odd;
         let nearly_all = seen - seen / 16;
         seen >= PARITY_BYTES_MIN
             && self.high > 0
             && self.malformed > self.well_formed
-            && [self.even, self.odd, self.high].into_iter().any(|count| count >= nearly_all)
+            && self
+                .kinds()
+                .into_iter()
+                .any(|(count, wrong, _)| count >= nearly_all && wrong <= RECENT_WRONG_MAX)
+    }
+
+    /// How many bytes have had which parity, and how many of the last ones have not.
+    fn kinds(&self) -> [(u32, u32, HostParity); 3] {
+        let heard = (1_u32 << (self.even + self.odd).min(RECENT)) - 1;
+        let wrong = |bits: u16| (u32::from(bits) & heard).count_ones();
+        [
+            (self.even, wrong(self.recent_odd), HostParity::Even),
+            (self.odd, wrong(!self.recent_odd), HostParity::Odd),
+            (self.high, wrong(self.recent_low), HostParity::Mark),
+        ]
     }
 }
 
@@ -288,6 +321,10 @@ const MASK: &str = "***";
 const LINE_MAX: usize = 1024;
 /// Bytes seen before parity is believed in: `CR LF login:` is eight.
 pub(super) const PARITY_BYTES_MIN: u32 = 8;
+/// The last bytes, which must have the parity as well: a prompt in ASCII has both behind a frame that has one.
+const RECENT: u32 = 16;
+/// Of these, the ones that noise may have damaged.
+const RECENT_WRONG_MAX: u32 = 2;
 /// Bytes over which parity is judged; older ones count half.
 const PARITY_WINDOW: u32 = 256;
 

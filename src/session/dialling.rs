@@ -199,6 +199,7 @@ fn dial_failure(number: &str, error: &DialError, link: &Link) -> Failure {
 
 /// Brings the modem on-hook. The port may have ended; then there is nothing to speak to.
 pub(super) async fn hang_up(link: &mut Link, profile: &Profile, was_connected: bool) -> Result<(), String> {
+    link.set_host_parity(None);
     link.disconnected();
     if let Some(LineEnd::PortGone(why)) = link.end() {
         return Err(why.clone());

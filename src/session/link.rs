@@ -11,11 +11,12 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use self::no_carrier::NoCarrierText;
 use super::transcript::Transcript;
 use crate::line::{BREAK_MAX, Leads, Line};
+use crate::login::HostParity;
 use crate::machine::BITS_PER_BYTE;
 use crate::machine::{Control, LineClock, Machine, Output};
 use crate::modem::ConnectInfo;
@@ -51,6 +52,8 @@ pub struct Link {
     /// The modem answers in numbers.
     numeric: bool,
     seven_bit_host: bool,
+    /// The parity that the host sends with them: it is stripped from what arrives, and put on what is sent.
+    host_parity: Option<HostParity>,
     unwritable: Option<(Instant, String)>,
     stays_up: bool,
     end: Option<LineEnd>,
@@ -85,6 +88,7 @@ impl Link {
             no_carrier_said: NoCarrierText::default(),
             numeric: false,
             seven_bit_host: false,
+            host_parity: None,
             unwritable: None,
             stays_up: false,
             end: None,
@@ -137,6 +141,22 @@ impl Link {
     /// The host was seen to send seven bits and parity, whatever the line carries.
     pub fn host_sends_seven_bits(&mut self) {
         self.seven_bit_host = true;
+    }
+
+    /// From now on the other end has this parity; the modem has none.
+    pub fn set_host_parity(&mut self, parity: Option<HostParity>) {
+        self.host_parity = parity;
+    }
+
+    /// Bytes as the other end wants them.
+    fn enqueue(&mut self, bytes: &[u8]) {
+        match self.host_parity {
+            Some(parity) => {
+                let kept: Vec<u8> = bytes.iter().map(|&byte| parity.put_on(byte)).collect();
+                self.queue.extend_from_slice(&Zeroizing::new(kept));
+            }
+            None => self.queue.extend_from_slice(bytes),
+        }
     }
 
     /// What the line's own program said last, where it is one; secrets masked.
@@ -217,7 +237,7 @@ impl Link {
     /// Queues what a person types.
     pub(super) fn type_out(&mut self, bytes: &[u8]) {
         if self.end.is_none() && self.unwritable.is_none() {
-            self.queue.extend_from_slice(bytes);
+            self.enqueue(bytes);
         }
     }
 
@@ -254,6 +274,7 @@ impl Link {
         self.ended_at = None; // of a call before this one
         self.carrier_seen = false;
         self.seven_bit_host = false; // of a host before this one
+        self.host_parity = None;
         self.numeric = connect.text.starts_with(|c: char| c.is_ascii_digit());
         self.no_carrier_said = NoCarrierText::behind_connect();
         // A call that ends at once: its end may have come together with CONNECT.
@@ -318,7 +339,7 @@ impl Link {
                         Output::Transmit(transmit) => {
                             self.transcript.sent(wall_now(), &transmit);
                             if self.end.is_none() && self.unwritable.is_none() {
-                                self.queue.extend_from_slice(&transmit.bytes);
+                                self.enqueue(&transmit.bytes);
                             }
                         }
                         Output::Control(control) => self.control(control),
@@ -459,6 +480,14 @@ impl Link {
     fn take_in(&mut self, bytes: &[u8]) {
         let now = wall_now();
         self.bytes_down += bytes.len() as u64;
+        let stripped: Vec<u8>;
+        let bytes = match self.host_parity {
+            Some(_) => {
+                stripped = bytes.iter().map(|byte| byte & 0x7f).collect();
+                stripped.as_slice()
+            }
+            None => bytes,
+        };
         self.transcript.received(now, bytes);
         if self.watch_carrier {
             self.no_carrier_said.look_at(now, bytes);

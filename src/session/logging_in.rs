@@ -127,6 +127,7 @@ async fn answering(
         }
         outcome = pump(&mut login, link, said).await?;
     }
+    link.set_host_parity(login.parity());
     Ok(outcome)
 }
 
@@ -162,7 +163,7 @@ fn failure(error: LoginError, password_sent: bool, link: &Link) -> Failure {
         return Failure::new(Ending::HostLacks, Stage::LoggingIn, message);
     }
     let ending = match &error {
-        LoginError::Refused { .. } => Ending::LoginRefused,
+        LoginError::Refused { .. } | LoginError::CodeRefused { .. } => Ending::LoginRefused,
         LoginError::Expired { .. } => Ending::LoginExpired,
         LoginError::Locked { .. } => Ending::AccountLocked,
         LoginError::TooManySessions { .. } => Ending::TooManySessions,

@@ -9,8 +9,12 @@ pub(super) const TERMINAL_TYPE: &[u8] = b"vt100\r";
 pub(super) const FIRST_PROMPT_WAIT_MAX: Duration = Duration::from_secs(100);
 /// From the user name to the password prompt.
 pub(super) const PASSWORD_PROMPT_WAIT_MAX: Duration = Duration::from_secs(75);
-/// From the password to a shell prompt: news to read at 300 bit/s, quotas to check.
+/// From the first poll to the password, whatever there is to read.
+pub(super) const PASSWORD_WAIT_MAX: Duration = Duration::from_secs(120);
+/// From the password to a shell prompt: quotas to check, a slow profile.
 pub(super) const SHELL_WAIT_MAX: Duration = Duration::from_secs(90);
+/// The same from the last line of a long text, which takes its time at 300 bit/s.
+pub(super) const NEWS_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Quiet behind `login:` or `Password:` before it is believed: more text may be under way.
 pub(super) const PROMPT_QUIET: Duration = Duration::from_millis(300);

@@ -104,7 +104,11 @@ impl Login {
         self.text.answer_here(false);
     }
 
-    pub(super) fn send(&mut self, now: Instant, transmit: Transmit, event: LoginEvent) {
+    /// With the host's parity, if it has one: it may drop what comes without.
+    pub(super) fn send(&mut self, now: Instant, mut transmit: Transmit, event: LoginEvent) {
+        if let Some(parity) = self.text.parity() {
+            transmit.bytes.iter_mut().for_each(|byte| *byte = parity.put_on(*byte));
+        }
         self.break_is_fresh = false;
         self.output.push_back(Output::Transmit(transmit));
         self.output.push_back(Output::Event(event));

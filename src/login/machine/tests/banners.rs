@@ -18,6 +18,8 @@ fn around(banner: &[u8], news: &[u8]) -> Conversation<LoginEvent, LoginOutcome> 
 #[test]
 fn banners_and_news_of_any_charset_let_in() {
     let frame: Vec<u8> = [0xcd; 79].into_iter().chain(*b"\r\n").collect::<Vec<u8>>().repeat(4);
+    // Each of these has an odd number of ones.
+    let table: Vec<u8> = [&b"\xda"[..], &b"\xc4\xc2".repeat(39), b"\xbf\r\n"].concat().repeat(8);
     let texts: &[&[u8]] = &[
         b"\xe4\xcf\xc2\xd2\xcf \xd0\xcf\xd6\xc1\xcc\xcf\xd7\xc1\xd4\xd8 \xd7 \xd3\xc9\xd3\xd4\xc5\xcd\xd5!\r\n", // KOI8-R
         b"\x84\xae\xa1\xe0\xae \xaf\xae\xa6\xa0\xab\xae\xa2\xa0\xe2\xec!\r\n", // code page 866
@@ -29,6 +31,7 @@ fn banners_and_news_of_any_charset_let_in() {
         "Willkommen, Καλώς ήρθατε, 欢迎\r\n".as_bytes(),
         b"\x0elqqqqqqk\r\nx Hello x\r\nmqqqqqqj\x0f\r\n", // DEC line drawing
         &frame,
+        &table,
     ];
     for text in texts {
         let log = around(text, text);
@@ -67,15 +70,17 @@ fn fortunes_that_end_like_prompts_fool_nobody() {
 
 #[test]
 fn a_long_text_is_read_to_its_end_on_a_slow_line() {
-    let news =
-        "All work and no play makes Jack a dull boy, and the text of the day a long one.\r\n".repeat(80);
-    let quality = LineQuality { bps: Some(1_200), ..LineQuality::PERFECT };
-    let log = run_as(
-        mary(),
-        quality,
-        [say("login: "), hear("mary\r"), say("mary\r\nPassword: "), hear("\r"), say(news), say("$ ")],
-    );
-    assert_eq!(logged_in(&log).look, PromptLook::Shell);
+    let news = "All work and no play makes Jack a dull boy, and the text of the day a long one.\r\n";
+    for (bps, lines) in [(300, 80), (1_200, 400)] {
+        let quality = LineQuality { bps: Some(bps), ..LineQuality::PERFECT };
+        let news = news.repeat(lines);
+        let log = run_as(
+            mary(),
+            quality,
+            [say("login: "), hear("mary\r"), say("mary\r\nPassword: "), hear("\r"), say(news), say("$ ")],
+        );
+        assert_eq!(logged_in(&log).look, PromptLook::Shell, "at {bps} bit/s");
+    }
 }
 
 #[test]

@@ -153,7 +153,7 @@ fn a_wrong_code_is_refused_and_the_same_one_is_never_typed_again() {
         "\r\nVerification code: ", // without a word
     ] {
         let (log, _) = run_with(with_codes(), &[CODE, CODE, CODE], wrong().chain([say(end)]));
-        assert!(matches!(error(&log), LoginError::Refused { .. }), "{end:?}: {:?}", log.outcome);
+        assert!(matches!(error(&log), LoginError::CodeRefused { .. }), "{end:?}: {:?}", log.outcome);
         assert_eq!(sent(&log), format!("{LOGIN_KEYS}314159\r"), "{end:?}");
     }
 }
@@ -163,7 +163,7 @@ fn a_host_that_wants_codes_for_ever_gets_three() {
     let asks = (0..20).flat_map(|_| [say("\r\nToken: "), hear("\r")]);
     let codes = ["1001", "1002", "1003", "1004", "1005"];
     let (log, _) = run_with(with_codes(), &codes, start().into_iter().chain(asks));
-    assert!(matches!(error(&log), LoginError::Refused { .. }), "{:?}", log.outcome);
+    assert!(matches!(error(&log), LoginError::CodeRefused { .. }), "{:?}", log.outcome);
     assert_eq!(sent(&log), format!("{LOGIN_KEYS}1001\r1002\r1003\r"));
 }
 
