@@ -20,6 +20,7 @@ mod dialling;
 mod line;
 mod login;
 mod modems;
+mod otp;
 mod password;
 use account::{AccountToml, check_account};
 pub use calling::Calling;
@@ -29,7 +30,8 @@ pub use line::{
 };
 use line::{LineToml, check_line};
 pub use modems::{ModemFolders, ModemUse};
-pub use password::PasswordSource;
+pub use otp::CodeSource;
+pub use password::{PasswordSource, SecretCommand};
 
 /// The whole configuration file.
 #[derive(Debug, Default)]
@@ -79,6 +81,8 @@ pub struct AccountConfig {
     pub password: Option<PasswordSource>,
     /// How one logs in there; `None` is automatically.
     pub login: Option<Script>,
+    /// Where one-time codes come from; asked for when absent and wanted.
+    pub otp: Option<CodeSource>,
     /// Whether a line leads to the mailbox, or a path does.
     pub way: Way,
     /// The mailbox's path, on the host or here; `None` is what is called `$MAIL` there.
@@ -103,6 +107,7 @@ impl AccountConfig {
             user: None,
             password: None,
             login: None,
+            otp: None,
             mailbox: None,
             deliver: None,
             transfer: TransferChoice::Auto,
@@ -233,7 +238,7 @@ impl Config {
         Ok(config)
     }
 
-    /// No command of a line is to find a password in its environment, whosever it is.
+    /// No command that we start is to find a password in its environment, whosever it is.
     fn hide_passwords(&mut self) {
         let sources = self.accounts.values().filter_map(|account| account.password.as_ref());
         let hidden: Vec<String> = sources
@@ -245,6 +250,11 @@ impl Config {
         for line in self.lines.values_mut() {
             if let LineKind::Exec(exec) = &mut line.kind {
                 exec.hidden_env.clone_from(&hidden);
+            }
+        }
+        for account in self.accounts.values_mut() {
+            if let Some(PasswordSource::Command(command)) = &mut account.password {
+                command.hidden_env.clone_from(&hidden);
             }
         }
     }

@@ -148,6 +148,7 @@ fn configuration(device: &Path, into: &Path) -> (Config, AccountConfig) {
         login: None,
         user: Some("mary".to_owned()),
         password: None,
+        otp: None,
         way: Way::default(),
         mailbox: None,
         deliver: Some(Deliver::Maildir(into.join("Mail"))),

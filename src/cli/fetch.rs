@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::interrupt::Signals;
 use super::progress::Display;
 use super::report::{Report, off_hook};
-use super::{Global, accounts_of, config_failure, dry_run, redial, tell};
+use super::{Global, accounts_of, config_failure, dry_run, redial, tell, unshown};
 use crate::access::Location;
 use crate::config::{AccountConfig, Config, Deliver, Redial};
 use crate::login::script::Script;
@@ -169,8 +169,10 @@ pub(super) fn ask_password(account: &AccountConfig, name: &str) -> Result<Option
         None if types_it => format!("Password ({name}): "),
         None => return Ok(None),
     };
-    match rpassword::prompt_password(question) {
-        Ok(text) => Ok(Some(Secret::new(text))),
+    match unshown::ask(&question) {
+        Ok(secret) if secret.expose().is_empty() && account.otp.is_some() => Ok(None), // a code is all that is needed
+        Ok(secret) => Ok(Some(secret)),
+        Err(_) if account.otp.is_some() => Ok(None),
         Err(error) => {
             let message = format!(
                 "no password for account {name:?}, and no terminal to ask on ({error}): add \

@@ -20,9 +20,9 @@ pub(super) async fn reach(on: &mut OnLine<'_>) -> Result<Shell, Failure> {
     if let Some(shell) = connect(on).await? {
         return Ok(shell);
     }
-    let look =
-        log_in(on.plan, on.plan.account.user.as_deref(), on.link, on.watch, &mut in_transcript).await?.look;
-    open_shell(on.plan, on.link, on.watch, look).await
+    let user = on.plan.account.user.as_deref();
+    let logged_in = log_in(on.plan, user, on.link, on.watch, &mut in_transcript).await?;
+    open_shell(on.plan, on.link, on.watch, &logged_in).await
 }
 
 /// From a line just opened to a host that waits for a login. A shell, if a host that was to call back has
@@ -82,11 +82,12 @@ async fn ask_to_call_back(
     link: &mut Link,
     watch: Watch<'_>,
 ) -> Result<Option<Shell>, Failure> {
-    let look = match log_in(plan, user, link, watch, &mut in_transcript).await {
-        Ok(logged_in) => logged_in.look,
+    let logged_in = match log_in(plan, user, link, watch, &mut in_transcript).await {
+        Ok(logged_in) => logged_in,
         Err(_) if carrier_lost(link) => return Ok(None),
         Err(failure) => return Err(failure),
     };
+    let look = logged_in.look;
     if look != PromptLook::Shell {
         // `Calling you back` and nothing behind it: whatever is typed now might stop that.
         let mut wait = UntilHungUp { wait: HOST_HANGS_UP_WAIT, until: None, over: false };
@@ -96,7 +97,7 @@ async fn ask_to_call_back(
             return Ok(None);
         }
     }
-    match open_shell(plan, link, watch, look).await {
+    match open_shell(plan, link, watch, &logged_in).await {
         Ok(shell) => Ok(Some(shell)),
         Err(_) if carrier_lost(link) => Ok(None),
         Err(failure) if failure.ending == Ending::LoginTimeout && look != PromptLook::Shell => {

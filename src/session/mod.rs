@@ -6,9 +6,11 @@
 //! taken, `opening` opens it, `calling` is how a call comes about, [`dialling`] the part with the modem,
 //! `logging_in` the one with the login and what only a person can answer there, `by_script` the same by the
 //! account's script.
+//! `logging_in` the one with the login and what only a person can answer there, `second_factor` a code.
 //!
 //! [`fetch`], [`list`] and [`delete`] are what is done with a mailbox, [`work`] is any of them;
-//! [`by_shell`] is a mailbox behind a shell, [`by_path`] one on this machine. [`terminal`] gives the line
+//! [`by_shell`] is a mailbox behind a shell, [`by_path`] one on this machine. [`files`] carries
+//! files in and out. [`terminal`] gives the line
 //! to a person, [`bench`] speaks to a modem without an account. [`retry`] says when a number may be
 //! dialled, [`memory`] asks it. [`ending`] names every way in which a call can end.
 
@@ -22,6 +24,7 @@ pub mod delete;
 pub mod dialling;
 pub mod ending;
 pub mod fetch;
+pub mod files;
 pub mod hunt;
 pub mod link;
 pub mod list;
@@ -29,6 +32,7 @@ mod logging_in;
 pub mod memory;
 mod opening;
 pub mod retry;
+mod second_factor;
 pub mod terminal;
 pub mod transcript;
 pub mod work;

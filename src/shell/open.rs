@@ -3,20 +3,25 @@
 //!
 //! ```text
 //! Settle ──quiet──> Echo ──the line stands there──> Marker ──loader waits──> Load ──facts──> done
-//!    ^                │ other than typed               │ nothing comes
+//!    ^                │ other than typed               │ nothing comes, or a refusal
 //!    └──── Cleared <──┴────────────────────────────────┘
 //! ```
+//!
+//! Where the prompt may be that of something else, a menu or an editor, that acts upon single keys,
+//! `Key` comes first: one `;`, which stands for nothing in any of them, has to show as what it is.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::agent::{self, Request};
+use super::aside::{Aside, Done};
 use super::checksum::Checksum;
 use super::echo::Screen;
 use super::exchange::{Exchange, Heard, Wanted, blocks_for};
 use super::frame::{Frame, FrameReader, Nonce};
 use super::probe::{HostFacts, probe_command};
-use super::{Channel, Shell, ShellError, ShellEvent, last_words, remember};
+use super::refusal::{Answer, Refusal};
+use super::{Channel, Reply, Shell, ShellError, ShellEvent, last_words, remember};
 use crate::machine::{Machine, Output, Transmit};
 
 /// How patient [`Open`] is.
@@ -26,11 +31,13 @@ pub struct OpenOptions {
     pub settle: Duration,
     /// Silence of the loader or the agent that means they are gone.
     pub silence: Duration,
+    /// What waits may be no shell: nothing is typed before a key that does no harm has shown.
+    pub careful: bool,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { settle: Duration::from_millis(600), silence: Duration::from_secs(45) }
+        Self { settle: Duration::from_millis(600), silence: Duration::from_secs(45), careful: false }
     }
 }
 
@@ -51,6 +58,14 @@ pub struct Open {
     echo_before: Option<Vec<u8>>,
     /// Times that a line was ended and no loader came up.
     refused: u32,
+    /// What the host says to the line that was ended.
+    answer: Answer,
+    /// Keys typed to see whether they show.
+    keys: u32,
+    /// Lines that were ended at the shell's prompt: its history may have them.
+    ended: Vec<Line>,
+    /// The shell inside of tmux that was told to let us out.
+    inside: Option<Shell>,
     output: VecDeque<Output<ShellEvent, Result<Shell, ShellError>>>,
 }
 
@@ -60,6 +75,8 @@ enum State {
     Settle {
         latest: Option<Instant>,
     },
+    /// A key that does no harm was typed.
+    Key,
     /// A line stands typed and not ended.
     Echo {
         line: Line,
@@ -81,6 +98,8 @@ enum State {
     },
     /// The agent and the first command are on their way.
     Load(Box<Load>),
+    /// There is a shell, and something to be done in it first.
+    Aside(Box<Aside>),
     Over,
 }
 
@@ -90,6 +109,10 @@ enum Line {
     Whole,
     First,
     Second,
+    /// For a shell that may not be replaced.
+    WithoutExec,
+    /// None: tmux starts the loader.
+    Outside,
 }
 
 #[derive(Debug)]
@@ -122,6 +145,10 @@ impl Open {
             typed: 0,
             echo_before: None,
             refused: 0,
+            answer: Answer::default(),
+            keys: 0,
+            ended: Vec::new(),
+            inside: None,
             output: VecDeque::new(),
         }
     }
@@ -131,6 +158,7 @@ impl Open {
         if let Some(answer) = self.screen.push(byte) {
             self.transmit(answer.to_vec());
         }
+        self.answer.push(byte);
         let loader_waits = self.reader.push(byte).contains(&Frame::Loader);
         match &self.state {
             State::Settle { latest } => {
@@ -149,15 +177,68 @@ impl Open {
                     self.wake = Some(earlier(now + ECHO_GAP, Some(since + ECHO_MAX)));
                 }
             }
+            State::Key => self.wake = Some(now + KEY_QUIET),
             State::Marker { .. } if loader_waits => self.load(now),
-            State::Marker { .. } | State::Load(_) | State::Over => {}
+            State::Marker { line, .. } if byte == b'\n' => {
+                let line = *line;
+                self.heed_refusal(now, line);
+            }
+            State::Marker { .. } => self.answer_correction(),
+            State::Load(_) | State::Aside(_) | State::Over => {}
+        }
+    }
+
+    /// zsh and tcsh may ask whether a word was meant otherwise. It was not.
+    fn answer_correction(&mut self) {
+        if self.answer.asks_whether_it_is_right() {
+            self.answer.clear();
+            self.transmit(vec![NO]);
+        }
+    }
+
+    /// Types a key that no shell, menu, pager or editor acts upon.
+    fn type_key(&mut self, now: Instant) {
+        self.keys += 1;
+        self.output.push_back(Output::Event(ShellEvent::Typing));
+        self.screen.clear();
+        self.transmit(vec![HARMLESS_KEY]);
+        self.state = State::Key;
+        self.wake = Some(now + ECHO_FIRST);
+    }
+
+    /// The host has had its time to show the key.
+    fn judge_key(&mut self, now: Instant) {
+        if self.screen.shows_key(HARMLESS_KEY) {
+            self.type_line(now, Line::Whole);
+        } else if self.keys < KEYS_MAX {
+            self.type_key(now);
+        } else {
+            self.end(Err(ShellError::NotAShell { last: last_words(&self.said) }));
+        }
+    }
+
+    /// The shell says itself what it does not do.
+    fn heed_refusal(&mut self, now: Instant, line: Line) {
+        match (self.answer.refusal(), line) {
+            (Some(Refusal::Exec { .. }), Line::Whole | Line::First) => {
+                self.refused += 1;
+                self.state = State::Cleared { next: Line::WithoutExec, latest: now + CLEAR_MAX };
+                self.wake = Some(now + CLEAR_QUIET);
+            }
+            (Some(Refusal::Sh { said }), Line::Whole | Line::First | Line::WithoutExec) => {
+                self.end(Err(ShellError::NoSh { said }));
+            }
+            (Some(Refusal::Exec { .. }), Line::WithoutExec | Line::Second | Line::Outside)
+            | (Some(Refusal::Sh { .. }), Line::Second | Line::Outside)
+            | (None, _) => {}
         }
     }
 
     /// Types a line without ending it.
     fn type_line(&mut self, now: Instant, line: Line) {
         self.typed += 1;
-        if self.typed > TYPED_MAX || self.give_up_at.is_some_and(|at| now > at) {
+        let refused = self.refused >= REFUSED_MAX;
+        if refused || self.typed > TYPED_MAX || self.give_up_at.is_some_and(|at| now > at) {
             return self.end(Err(ShellError::NotAShell { last: last_words(&self.said) }));
         }
         self.output.push_back(Output::Event(ShellEvent::Typing));
@@ -188,9 +269,22 @@ impl Open {
                 self.transmit(vec![KILL_LINE]);
                 Line::Second
             }
-            Line::Whole | Line::First => {
+            // tmux is older than 2.4, or its client did not let go: back to the shell inside, and out.
+            Line::Outside => {
+                match self.inside.take() {
+                    Some(shell) => self.state = State::Aside(Box::new(Aside::leave(shell))),
+                    None => self.end(Err(ShellError::NotAShell { last: last_words(&self.said) })),
+                }
+                return;
+            }
+            Line::Whole | Line::First | Line::WithoutExec => {
                 self.transmit(vec![INTERRUPT]);
-                if scrolls { Line::First } else { Line::Whole }
+                match self.refused % 2 {
+                    // Refused in words that nobody here knows: perhaps it was `exec` that was.
+                    1 => Line::WithoutExec,
+                    _ if scrolls => Line::First,
+                    _ => Line::Whole,
+                }
             }
         };
         if next != line {
@@ -204,6 +298,10 @@ impl Open {
         // A terminal sends CR; a tty that does not map it wants LF.
         self.transmit(if self.refused.is_multiple_of(2) { b"\r".to_vec() } else { b"\n".to_vec() });
         self.echo_before = None;
+        self.answer.clear();
+        if line != Line::Second {
+            self.ended.push(line);
+        }
         if line == Line::First {
             self.state = State::FirstOfTwo { latest: now + CLEAR_MAX };
             self.wake = Some(now + self.gap());
@@ -229,7 +327,9 @@ impl Open {
 
     fn handle_quiet(&mut self, now: Instant) {
         match &mut self.state {
+            State::Settle { .. } if self.options.careful => self.type_key(now),
             State::Settle { .. } => self.type_line(now, Line::Whole),
+            State::Key => self.judge_key(now),
             State::Cleared { next, .. } => {
                 let next = *next;
                 self.type_line(now, next);
@@ -239,11 +339,13 @@ impl Open {
                 let line = *line;
                 self.judge_echo(now, line);
             }
-            State::Marker { line: Line::Whole | Line::First, nudges } if *nudges < NUDGES_MAX => {
+            State::Marker { line: Line::Whole | Line::First | Line::WithoutExec | Line::Outside, nudges }
+                if *nudges < NUDGES_MAX =>
+            {
                 // The loader answers any line; at a prompt nothing is left of ours to be run, should
-                // its end have been hit.
+                // its end have been hit. An empty line might be a menu's default.
                 *nudges += 1;
-                self.transmit(vec![KILL_LINE, b'\n']);
+                self.transmit(NUDGE.to_vec());
                 self.wake = Some(now + self.gap() + MARKER_BEYOND_GAP);
             }
             State::Marker { line, .. } => {
@@ -251,7 +353,34 @@ impl Open {
                 self.refused += 1;
                 self.clear_line(now, line);
             }
-            State::Load(_) | State::Over => {}
+            State::Load(_) | State::Aside(_) | State::Over => {}
+        }
+    }
+
+    /// There is a shell. Usually that is all.
+    fn opened(&mut self, shell: Shell) {
+        let typed: Vec<String> = self.ended.iter().map(|&line| self.text(line)).collect();
+        self.ended.clear();
+        match Aside::needed(shell, self.nonce, &typed, self.inside.is_some(), self.options.silence) {
+            Ok(aside) => self.state = State::Aside(Box::new(aside)),
+            Err(shell) => self.end(Ok(shell)),
+        }
+    }
+
+    fn aside_is_done(&mut self, now: Instant, mut aside: Aside, done: Done) {
+        match done {
+            Done::Forgot(Ok(Reply { bytes, .. })) => {
+                aside.shell.facts.wrote_history = !bytes.is_empty();
+                self.end(Ok(aside.shell));
+            }
+            Done::SteppedOut(Ok(())) => {
+                self.inside = Some(aside.shell);
+                self.reader = FrameReader::new(self.nonce, Checksum::Cksum);
+                self.state = State::Marker { line: Line::Outside, nudges: 0 };
+                self.wake = Some(now + self.gap() + MARKER_BEYOND_GAP);
+            }
+            Done::Left(_) => self.end(Err(aside.multiplexed())),
+            Done::Forgot(Err(error)) | Done::SteppedOut(Err(error)) => self.end(Err(error)),
         }
     }
 
@@ -260,6 +389,8 @@ impl Open {
             Line::Whole => agent::loader(self.nonce),
             Line::First => agent::loader_in_two(self.nonce).0,
             Line::Second => agent::loader_in_two(self.nonce).1,
+            Line::WithoutExec => agent::loader_without_exec(self.nonce),
+            Line::Outside => String::new(),
         }
     }
 
@@ -334,6 +465,9 @@ impl Machine for Open {
                 load.notice_loader(now);
                 return position + taken;
             }
+            if let State::Aside(aside) = &mut self.state {
+                return position + aside.handle_input(now, &bytes[position..]);
+            }
             self.handle_byte(now, byte);
         }
         bytes.len()
@@ -342,6 +476,7 @@ impl Machine for Open {
     fn handle_hangup(&mut self, now: Instant) {
         match &mut self.state {
             State::Load(load) => load.exchange.handle_hangup(now),
+            State::Aside(aside) => aside.handle_hangup(now),
             State::Over => {}
             _ => self.end(Err(ShellError::CarrierLost { doing: "looking for the shell" })),
         }
@@ -360,6 +495,8 @@ impl Machine for Open {
                 }
                 None => load.exchange.handle_timeout(now),
             }
+        } else if let State::Aside(aside) = &mut self.state {
+            aside.handle_timeout(now);
         } else if self.wake.is_some_and(|wake| wake <= now) {
             self.handle_quiet(now);
         }
@@ -374,7 +511,11 @@ impl Machine for Open {
         if let Some(output) = self.output.pop_front() {
             return output;
         }
-        let State::Load(load) = &mut self.state else { return Output::Wait(self.wake) };
+        let load = match &mut self.state {
+            State::Load(load) => load,
+            State::Aside(_) => return self.poll_aside(now),
+            _typing => return Output::Wait(self.wake),
+        };
         match load.exchange.poll_output(now) {
             Output::Transmit(transmit) => Output::Transmit(transmit),
             Output::Control(control) => Output::Control(control),
@@ -382,10 +523,33 @@ impl Machine for Open {
             Output::Wait(until) => Output::Wait(load.again_at.or(until)),
             Output::Done(outcome) => {
                 let (channel, hex) = (load.exchange.channel(), load.exchange.came_in_hex());
-                self.state = State::Over;
-                Output::Done(outcome.map(|heard| opened(channel, hex, heard)))
+                match outcome.map(|heard| opened(channel, hex, heard)) {
+                    Ok(shell) => self.opened(shell),
+                    Err(error) => self.end(Err(error)),
+                }
+                self.poll_output(now)
             }
         }
+    }
+}
+
+impl Open {
+    fn poll_aside(&mut self, now: Instant) -> Output<ShellEvent, Result<Shell, ShellError>> {
+        let State::Aside(mut aside) = std::mem::replace(&mut self.state, State::Over) else {
+            return Output::Wait(None);
+        };
+        let output = match aside.poll_output(now) {
+            Output::Transmit(transmit) => Output::Transmit(transmit),
+            Output::Control(control) => Output::Control(control),
+            Output::Event(event) => Output::Event(event),
+            Output::Wait(until) => Output::Wait(until),
+            Output::Done(done) => {
+                self.aside_is_done(now, *aside, done);
+                return self.poll_output(now);
+            }
+        };
+        self.state = State::Aside(aside);
+        output
     }
 }
 
@@ -404,6 +568,13 @@ fn earlier(at: Instant, limit: Option<Instant>) -> Instant {
 
 const KILL_LINE: u8 = 0x15;
 const INTERRUPT: u8 = 0x03;
+/// To zsh's `[nyae]?` and tcsh's `(y|n|e|a)?`.
+const NO: u8 = b'n';
+/// A comment, behind whatever noise may have typed.
+const NUDGE: [u8; 3] = [KILL_LINE, b'#', b'\n'];
+/// Separates commands in a shell. No key in the menus, pagers and editors that one may land in, or
+/// (vi) one that repeats a search which there was not.
+const HARMLESS_KEY: u8 = b';';
 
 /// The first command's number.
 const PROBE_SEQ: &str = "1";
@@ -437,6 +608,12 @@ const ROUND_TRIP_ASSUMED: Duration = Duration::from_secs(1);
 const ROUND_TRIP_MAX: Duration = Duration::from_secs(5);
 /// Empty lines sent to a loader that may be there.
 const NUDGES_MAX: u32 = 2;
+/// Silence in which a key has shown, and nothing was said to it.
+const KEY_QUIET: Duration = Duration::from_millis(400);
+/// Keys typed before the host is believed to show none.
+const KEYS_MAX: u32 = 3;
+/// Lines that were ended and ran no loader: with and without `exec`, and by both line ends.
+const REFUSED_MAX: u32 = 4;
 /// Lines typed at the prompt, in all.
 const TYPED_MAX: u32 = 12;
 /// Of these, so many before the short first line is tried.

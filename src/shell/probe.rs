@@ -86,6 +86,12 @@ pub struct HostFacts {
     pub logname: Option<Vec<u8>>,
     /// `uname -s`.
     pub system: Option<Vec<u8>>,
+    /// `$SHELL`, the login shell.
+    pub shell: Option<Vec<u8>>,
+    /// It had written our line into its history, where it is no more ([`super::forget`]).
+    pub wrote_history: bool,
+    /// `tmux` or `screen`, if the shell runs in one.
+    pub inside: Option<Vec<u8>>,
 }
 
 impl HostFacts {
@@ -108,6 +114,7 @@ impl HostFacts {
         let works = lines.next().unwrap_or_default();
         let mut value = || lines.next().filter(|line| !line.is_empty()).map(<[u8]>::to_vec);
         let (system, logname, home, mail) = (value(), value(), value(), value());
+        let (shell, inside) = (value(), value());
         Self {
             tools,
             cuts_bytes: works.starts_with(b"b"),
@@ -117,6 +124,9 @@ impl HostFacts {
             home,
             logname,
             system,
+            shell,
+            wrote_history: false,
+            inside,
         }
     }
 }
@@ -127,7 +137,8 @@ pub fn probe_command() -> String {
     format!(
         "for t in {};do command -v $t >/dev/null&&printf 1||printf 0;done;\
          echo;printf '%s\\n' \"`printf abc|head -c 2|tail -c +2``printf z|gzip -c|gzip -dc`\" \
-         \"`uname -s`\" \"${{LOGNAME:-`id -un`}}\" \"$HOME\" \"$MAIL\"",
+         \"`uname -s`\" \"${{LOGNAME:-`id -un`}}\" \"$HOME\" \"$MAIL\" \"$SHELL\" \
+         \"${{TMUX:+tmux}}${{STY:+screen}}\"",
         names.join(" ")
     )
 }

@@ -73,7 +73,11 @@ fn drive(
     arrivals: &[(u64, Vec<u8>)],
     hang_up: bool,
 ) -> Result<(ScriptOutcome, Vec<u8>, String), TestCaseError> {
-    let credentials = Credentials { user: Some("mary".into()), password: Some(Secret::new(PASSWORD.into())) };
+    let credentials = Credentials {
+        user: Some("mary".into()),
+        password: Some(Secret::new(PASSWORD.into())),
+        has_codes: false,
+    };
     let mut login = ScriptLogin::new(script, credentials);
     let (start, mut now, mut at) = (epoch(), epoch(), epoch());
     let (mut sent, mut told, mut held) = (Vec::new(), String::new(), Vec::new());

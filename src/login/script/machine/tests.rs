@@ -75,7 +75,7 @@ impl Peer for Host {
 const PASSWORD: &str = "sesame-42";
 
 fn mary() -> Credentials {
-    Credentials { user: Some("mary".into()), password: Some(Secret::new(PASSWORD.into())) }
+    Credentials { user: Some("mary".into()), password: Some(Secret::new(PASSWORD.into())), has_codes: false }
 }
 
 type Went = Conversation<ScriptEvent, ScriptOutcome>;
