@@ -79,10 +79,10 @@ pub struct AccountConfig {
     pub user: Option<String>,
     /// Where the password comes from; asked for when absent.
     pub password: Option<PasswordSource>,
-    /// How one logs in there; `None` is automatically.
-    pub login: Option<Script>,
     /// Where one-time codes come from; asked for when absent and wanted.
     pub otp: Option<CodeSource>,
+    /// How one logs in there; `None` is automatically.
+    pub login: Option<Script>,
     /// Whether a line leads to the mailbox, or a path does.
     pub way: Way,
     /// The mailbox's path, on the host or here; `None` is what is called `$MAIL` there.
@@ -106,8 +106,8 @@ impl AccountConfig {
             calling: Calling::WeCall,
             user: None,
             password: None,
-            login: None,
             otp: None,
+            login: None,
             mailbox: None,
             deliver: None,
             transfer: TransferChoice::Auto,

@@ -79,8 +79,13 @@ pub(super) async fn log_in(
     {
         return Ok(noting_parity(logged_in, link, watch));
     }
+    let mut password_sent = false;
+    let said: &mut dyn FnMut(LoginEvent) = &mut |event: LoginEvent| {
+        password_sent |= event == LoginEvent::SentPassword;
+        said(event);
+    };
     let outcome = answering(plan, &credentials, link, said).await?;
-    let logged_in = outcome.map_err(|error| failure(error, link))?;
+    let logged_in = outcome.map_err(|error| failure(error, password_sent, link))?;
     Ok(noting_parity(logged_in, link, watch))
 }
 
@@ -147,7 +152,7 @@ async fn pump(
     })
 }
 
-fn failure(error: LoginError, link: &Link) -> Failure {
+fn failure(error: LoginError, password_sent: bool, link: &Link) -> Failure {
     if let LoginError::CarrierLost { last } | LoginError::Refused { last, .. } = &error
         && let Some(said) = no_shell_given(last.lines().iter().map(String::as_str))
     {
@@ -174,14 +179,18 @@ fn failure(error: LoginError, link: &Link) -> Failure {
             Ending::LoginTimeout
         }
     };
-    match (&error, link.end()) {
+    let mut failure = match (&error, link.end()) {
         // A command's own last status says more than that its line is gone.
         (LoginError::CarrierLost { last }, Some(LineEnd::PortGone(why))) => {
             let message = format!("{} has ended: {why} ({last})", link.name());
             Failure { message, ..line_failure(Stage::LoggingIn, link) }
         }
-        (_, _) => Failure::new(ending, Stage::LoggingIn, error),
+        (error, _) => Failure::new(ending, Stage::LoggingIn, error),
+    };
+    if password_sent && ending == Ending::CarrierLost {
+        failure.message += "; so it looks too where an account's login shell ends at once";
     }
+    failure
 }
 
 /// Sends a line.

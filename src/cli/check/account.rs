@@ -195,6 +195,7 @@ fn mailbox(of: Whose<'_>, sheet: &mut Sheet) {
         let which = match Location::new(account.mailbox.as_deref()) {
             Location::Default => "what the host calls $MAIL".to_owned(),
             Location::Path(path) => format!("{path} on the host"),
+            Location::Named(name) => format!("{} on the host", name.escape_ascii()),
         };
         sheet.ok("mailbox", format!("{which}; mail stays there, and comes {by}"));
     }
