@@ -21,7 +21,7 @@ use super::keys::{Key, first_line, pressed};
 use super::pattern::Wanted;
 use super::{Action, Keys, Script, ScriptEnd, ScriptError, ScriptEvent, ScriptOutcome};
 use crate::machine::{Control, Machine, Output, Transmit};
-use crate::secret::{MASK, Secret};
+use crate::secret::{Masks, Secret};
 
 /// The conversation from CONNECT to a prompt, by a script.
 ///
@@ -544,15 +544,11 @@ impl ScriptLogin {
     }
 
     fn masked(&self, text: &str) -> String {
-        let mut shown = text.to_owned();
+        let masks = Masks::default();
         for secret in &self.hidden {
-            let secret = first_line(secret.expose()).trim();
-            // Masking a short one all over a text would rather show it than hide it.
-            if secret.chars().count() >= MASKED_CHARS_MIN {
-                shown = shown.replace(secret, MASK);
-            }
+            masks.hide(first_line(secret.expose()).trim());
         }
-        shown
+        masks.text(text)
     }
 }
 
@@ -611,8 +607,6 @@ const ECHO_WAIT: Duration = Duration::from_secs(5);
 const QUERY_ANSWERS_MAX: u32 = 64;
 /// Bytes of what was typed that are compared with its echo.
 const TYPED_MAX: usize = 256;
-/// A shorter secret is masked only where it was typed.
-const MASKED_CHARS_MIN: usize = 4;
 /// Bytes taken in one call, so that what they cause stays bounded.
 const INPUT_TAKEN_MAX: usize = 1024;
 
