@@ -1,6 +1,6 @@
 //! Logging in by the account's own script.
 
-use super::call::line_failure;
+use super::call::{line_failure, now};
 use super::link::{LineEnd, Link};
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::login::script::{Script, ScriptEnd, ScriptError, ScriptEvent, ScriptLogin};
@@ -17,12 +17,15 @@ pub(super) async fn by_script(
     for secret in script.secrets() {
         link.transcript.hide(&secret);
     }
-    let mut login = ScriptLogin::new(script.clone(), credentials.clone());
     let masks = link.transcript.masks();
-    let told = link.drive(&mut login, |_, event| {
+    let mut login = ScriptLogin::new(script.clone(), credentials.clone());
+    let told = link.drive(&mut login, |link, event| {
         match event {
             ScriptEvent::Login(LoginEvent::Text(line)) => said(LoginEvent::Text(masks.text(&line))),
-            ScriptEvent::Login(event) => said(event),
+            ScriptEvent::Login(act) => {
+                link.transcript.detail(now(), &masks.text(&format!("login script: {act:?}")));
+                said(act);
+            }
             ScriptEvent::Say(text) => watch(Progress::Note(text)),
         }
         Ok::<_, Failure>(())
@@ -32,7 +35,7 @@ pub(super) async fn by_script(
             Ok(Some(LoggedIn { prompt: masks.text(&logged_in.prompt), ..logged_in }))
         }
         Ok(ScriptEnd::Automatic) => Ok(None),
-        Err(error) => Err(failure(&error, link)),
+        Err(error) => Err(failure(&error.masked(|words| masks.text(words)), link)),
     }
 }
 
@@ -42,11 +45,16 @@ fn failure(error: &ScriptError, link: &Link) -> Failure {
         ScriptError::Aborted { said, .. } if said == NO_CARRIER => Ending::CarrierLost,
         ScriptError::Aborted { .. } | ScriptError::Refused { .. } => Ending::LoginRefused,
         ScriptError::Expired { .. } => Ending::LoginExpired,
+        ScriptError::Locked { .. } => Ending::AccountLocked,
+        ScriptError::TooManySessions { .. } => Ending::TooManySessions,
+        ScriptError::Closed { .. } => Ending::LoginsClosed,
         ScriptError::TimedOut { .. }
         | ScriptError::NotEchoed { .. }
         | ScriptError::NoPrompt { .. }
         | ScriptError::TookTooLong { .. } => Ending::LoginTimeout,
-        ScriptError::NoUser { .. } | ScriptError::NoPassword { .. } => Ending::Config,
+        ScriptError::NoUser { .. } | ScriptError::NoPassword { .. } | ScriptError::CodeWanted { .. } => {
+            Ending::Config
+        }
         ScriptError::CarrierLost { .. } => Ending::CarrierLost,
     };
     match (error, link.end()) {

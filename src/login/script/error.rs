@@ -89,6 +89,39 @@ pub enum ScriptError {
         /// What it said last.
         last: LastLines,
     },
+    /// The account is locked, switched off or has run out, whatever the password is.
+    #[error("the host has locked this account: \"{said}\" ({last}); only its keeper can mend that")]
+    Locked {
+        /// The host's own words.
+        said: String,
+        /// What it said last.
+        last: LastLines,
+    },
+    /// So many are logged in, or this user so often, that nobody more is let in.
+    #[error("the host lets nobody more in: \"{said}\" ({last})")]
+    TooManySessions {
+        /// The host's own words.
+        said: String,
+        /// What it said last.
+        last: LastLines,
+    },
+    /// Nobody is let in for the time being.
+    #[error("the host lets nobody in for now: \"{said}\" ({last})")]
+    Closed {
+        /// The host's own words.
+        said: String,
+        /// What it said last.
+        last: LastLines,
+    },
+    /// The script is through, and the host wants a one-time code.
+    #[error(
+        "behind the login script the host asks for a one-time code ({last}): leave it to the automatic login, \
+         by {{ automatic = true }} as the last step"
+    )]
+    CodeWanted {
+        /// What it said last.
+        last: LastLines,
+    },
     /// The script is through, and there is no end to what the host says.
     #[error("no prompt came within {} s behind the login script ({last})", waited.as_secs())]
     NoPrompt {
@@ -129,6 +162,29 @@ pub enum ScriptError {
         /// What the host said last.
         last: LastLines,
     },
+}
+
+impl ScriptError {
+    /// The same with the host's own words as `mask` leaves them.
+    pub fn masked(mut self, mask: impl Fn(&str) -> String) -> Self {
+        let (said, last) = match &mut self {
+            Self::Refused { said, last }
+            | Self::Expired { said, last }
+            | Self::Locked { said, last }
+            | Self::TooManySessions { said, last }
+            | Self::Closed { said, last } => (Some(said), last),
+            Self::TimedOut { last, .. }
+            | Self::NotEchoed { last, .. }
+            | Self::Aborted { last, .. }
+            | Self::CodeWanted { last }
+            | Self::NoPrompt { last, .. }
+            | Self::TookTooLong { last, .. }
+            | Self::CarrierLost { last, .. } => (None, last),
+            Self::NoUser { .. } | Self::NoPassword { .. } => return self,
+        };
+        said.into_iter().chain(&mut last.0).for_each(|words| *words = mask(words));
+        self
+    }
 }
 
 fn waiting_for(wanted: &Option<String>) -> String {

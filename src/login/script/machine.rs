@@ -10,8 +10,6 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use zeroize::Zeroizing;
-
 use super::super::error::LastLines;
 use super::super::lines::{RecentLines, Said, shortened};
 use super::super::prompts::{Prompt, prompt_look};
@@ -19,8 +17,9 @@ use super::super::statements::{Statement, statement_look};
 use super::super::text::Line;
 use super::super::{Credentials, LoggedIn, LoginEvent, PromptLook};
 use super::hearing::{Hearing, Sound};
+use super::keys::{Key, first_line, pressed};
 use super::pattern::Wanted;
-use super::{Action, Keys, Script, ScriptEnd, ScriptError, ScriptEvent, ScriptOutcome, Stroke};
+use super::{Action, Keys, Script, ScriptEnd, ScriptError, ScriptEvent, ScriptOutcome};
 use crate::machine::{Control, Machine, Output, Transmit};
 use crate::secret::{Masks, Secret};
 
@@ -85,15 +84,6 @@ enum Then {
     Listen { tried: usize },
 }
 
-/// Keys as they are pressed.
-enum Key {
-    Send { bytes: Zeroizing<Vec<u8>>, secret: bool },
-    Echoed { byte: u8, secret: bool },
-    Pause(Duration),
-    Break(Duration),
-    Told(LoginEvent),
-}
-
 impl Machine for ScriptLogin {
     type Event = ScriptEvent;
     type Outcome = ScriptOutcome;
@@ -124,19 +114,22 @@ impl Machine for ScriptLogin {
         if let Some(line) = self.hearing.hear(b'\n').line {
             self.note_line(&line); // what stood unfinished is the last line now
         }
-        let statement =
-            self.lines.statement(usize::MAX).map(|(statement, said)| (statement, shortened(said)));
+        let refusal = self.lines.statement(usize::MAX).and_then(no);
+        if let (State::Settling { .. }, Some(no)) = (&self.state, refusal) {
+            return self.settle(no);
+        }
         let (step, last) = (self.number(), self.last_lines());
-        let error = match (&self.state, statement) {
-            (State::Settling { .. }, Some((statement, said))) if is_refusal(statement) => {
-                ScriptError::Refused { said, last }
-            }
-            (State::Settling { .. }, Some((Statement::Expired, said))) => ScriptError::Expired { said, last },
-            (State::Listening(listening), _) => {
+        let error = match &self.state {
+            State::Listening(listening) => {
                 let wanted = Some(listening.wanted.pattern().shown().to_owned());
                 ScriptError::CarrierLost { step, wanted, last }
             }
-            (_, _) => ScriptError::CarrierLost { step, wanted: None, last },
+            State::Next
+            | State::Typing
+            | State::Pausing { .. }
+            | State::Echoing { .. }
+            | State::Settling { .. }
+            | State::Over => ScriptError::CarrierLost { step, wanted: None, last },
         };
         self.end(Err(error));
     }
@@ -392,7 +385,7 @@ impl ScriptLogin {
 
     /// Queues keys; they are pressed when the owner polls.
     fn type_keys(&mut self, keys: &Keys, then: Then) {
-        match self.keys_of(keys) {
+        match pressed(keys, self.number(), self.user.as_deref(), self.password.as_ref()) {
             Ok(pressed) => {
                 self.typed.clear();
                 self.keys = pressed;
@@ -401,46 +394,6 @@ impl ScriptLogin {
             }
             Err(error) => self.end(Err(error)),
         }
-    }
-
-    fn keys_of(&self, keys: &Keys) -> Result<VecDeque<Key>, ScriptError> {
-        let (step, mut pressed, mut echoed) = (self.number(), VecDeque::new(), false);
-        for stroke in &keys.strokes {
-            let (bytes, secret, event): (&[u8], bool, _) = match stroke {
-                Stroke::Text(text) => (text.expose().as_bytes(), keys.hidden, None),
-                // RETURN goes with what stands in front of it.
-                Stroke::Byte(byte) => {
-                    let secret = keys.hidden || ends_secret(&pressed);
-                    add(&mut pressed, std::slice::from_ref(byte), secret, echoed);
-                    continue;
-                }
-                Stroke::User => {
-                    let user = self.user.as_deref().ok_or(ScriptError::NoUser { step })?;
-                    (first_line(user).as_bytes(), keys.hidden, Some(LoginEvent::SentUser))
-                }
-                Stroke::Password => {
-                    let password = self.password.as_ref().ok_or(ScriptError::NoPassword { step })?;
-                    (first_line(password.expose()).as_bytes(), true, Some(LoginEvent::SentPassword))
-                }
-                Stroke::Pause(length) => {
-                    pressed.push_back(Key::Pause(*length));
-                    continue;
-                }
-                Stroke::Break(length) => {
-                    // Bytes that are sent during a BREAK are lost.
-                    pressed.extend([Key::Break(*length), Key::Pause(*length + BEHIND_BREAK)]);
-                    pressed.push_back(Key::Told(LoginEvent::SentBreak));
-                    continue;
-                }
-                Stroke::Echo(on) => {
-                    echoed = *on;
-                    continue;
-                }
-            };
-            add(&mut pressed, bytes, secret, echoed);
-            pressed.extend(event.map(Key::Told));
-        }
-        Ok(pressed)
     }
 
     fn press_key(&mut self, now: Instant) {
@@ -480,9 +433,10 @@ impl ScriptLogin {
         let statement = self.lines.statement(usize::MAX);
         match prompt_look(said) {
             Some(Prompt::Shell) => (SHELL_QUIET, Settled::At(PromptLook::Shell)),
-            Some(Prompt::User | Prompt::Password | Prompt::Code | Prompt::Passcode) => {
-                (ASKED_AGAIN_QUIET, Settled::Refused)
+            Some(Prompt::User | Prompt::Password) => {
+                (ASKED_AGAIN_QUIET, statement.and_then(no).unwrap_or(Settled::Refused))
             }
+            Some(Prompt::Code | Prompt::Passcode) => (ASKED_AGAIN_QUIET, Settled::CodeWanted),
             Some(Prompt::ChangePassword) => (ASKED_AGAIN_QUIET, Settled::Expired),
             Some(
                 Prompt::PressReturn
@@ -492,13 +446,10 @@ impl ScriptLogin {
                 | Prompt::HostKey
                 | Prompt::KeyPassphrase,
             )
-            | None => match statement {
-                Some((statement, _)) if is_refusal(statement) => (ASKED_AGAIN_QUIET, Settled::Refused),
-                Some((Statement::Expired, _)) => (ASKED_AGAIN_QUIET, Settled::Expired),
-                Some(_) | None => match said {
-                    "" => (BLANK_QUIET, Settled::At(PromptLook::Blank)),
-                    _ => (UNKNOWN_QUIET, Settled::At(PromptLook::Unknown)),
-                },
+            | None => match (statement.and_then(no), said) {
+                (Some(no), _) => (ASKED_AGAIN_QUIET, no),
+                (None, "") => (BLANK_QUIET, Settled::At(PromptLook::Blank)),
+                (None, _) => (UNKNOWN_QUIET, Settled::At(PromptLook::Unknown)),
             },
         }
     }
@@ -508,11 +459,17 @@ impl ScriptLogin {
             Some((_, said)) => shortened(said),
             None => shortened(&self.masked(&self.hearing.open_line().shown())),
         };
-        match act {
-            Settled::At(look) => self.finish(look),
-            Settled::Refused => self.end(Err(ScriptError::Refused { said: said(), last: self.last_lines() })),
-            Settled::Expired => self.end(Err(ScriptError::Expired { said: said(), last: self.last_lines() })),
-        }
+        let (said, last) = (said(), self.last_lines());
+        let error = match act {
+            Settled::At(look) => return self.finish(look),
+            Settled::Refused => ScriptError::Refused { said, last },
+            Settled::Expired => ScriptError::Expired { said, last },
+            Settled::Locked => ScriptError::Locked { said, last },
+            Settled::TooManySessions => ScriptError::TooManySessions { said, last },
+            Settled::Closed => ScriptError::Closed { said, last },
+            Settled::CodeWanted => ScriptError::CodeWanted { last },
+        };
+        self.end(Err(error));
     }
 
     fn finish(&mut self, look: PromptLook) {
@@ -595,20 +552,28 @@ impl ScriptLogin {
     }
 }
 
-/// The host lets this user not in, now or ever.
-fn is_refusal(statement: Statement) -> bool {
-    match statement {
-        Statement::Refused | Statement::Locked | Statement::TooManySessions | Statement::Closed => true,
-        Statement::Expired | Statement::Wait | Statement::HostKey => false,
-    }
-}
-
 /// Where the host stands at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Settled {
     At(PromptLook),
     Refused,
     Expired,
+    Locked,
+    TooManySessions,
+    Closed,
+    CodeWanted,
+}
+
+/// What a statement means for the login, unless nothing.
+fn no((statement, _): (Statement, &str)) -> Option<Settled> {
+    match statement {
+        Statement::Refused => Some(Settled::Refused),
+        Statement::Expired => Some(Settled::Expired),
+        Statement::Locked => Some(Settled::Locked),
+        Statement::TooManySessions => Some(Settled::TooManySessions),
+        Statement::Closed => Some(Settled::Closed),
+        Statement::Wait | Statement::HostKey => None,
+    }
 }
 
 /// Which of these is met by the sound.
@@ -620,36 +585,6 @@ fn heard(aborts: &mut [Wanted], sound: &Sound, parity: bool) -> Option<String> {
         }
     }
     met
-}
-
-fn ends_secret(keys: &VecDeque<Key>) -> bool {
-    keys.iter().rev().find_map(|key| match key {
-        Key::Send { secret, .. } | Key::Echoed { secret, .. } => Some(*secret),
-        Key::Pause(_) | Key::Break(_) | Key::Told(_) => None,
-    }) == Some(true)
-}
-
-/// Adds bytes to the keys, to those before them where they may go together.
-fn add(keys: &mut VecDeque<Key>, more: &[u8], more_secret: bool, echoed: bool) {
-    if echoed {
-        keys.extend(more.iter().map(|&byte| Key::Echoed { byte, secret: more_secret }));
-        return;
-    }
-    if let Some(Key::Send { bytes, secret }) = keys.back_mut()
-        && *secret == more_secret
-    {
-        // Into a vector of its own, wiped as well: one that grows leaves its old bytes behind.
-        let mut longer = Zeroizing::new(Vec::with_capacity(bytes.len() + more.len()));
-        longer.extend_from_slice(bytes);
-        longer.extend_from_slice(more);
-        *bytes = longer;
-    } else if !more.is_empty() {
-        keys.push_back(Key::Send { bytes: Zeroizing::new(more.to_vec()), secret: more_secret });
-    }
-}
-
-fn first_line(text: &str) -> &str {
-    text.split(['\r', '\n']).next().unwrap_or_default()
 }
 
 /// From the first step to the end, whatever the steps' own waits are.
@@ -668,8 +603,6 @@ const UNKNOWN_QUIET: Duration = Duration::from_secs(4);
 const BLANK_QUIET: Duration = Duration::from_secs(12);
 /// How long an echo may take, as Taylor UUCP has it.
 const ECHO_WAIT: Duration = Duration::from_secs(5);
-/// Rest behind a BREAK.
-const BEHIND_BREAK: Duration = Duration::from_millis(50);
 /// Answers to terminal queries.
 const QUERY_ANSWERS_MAX: u32 = 64;
 /// Bytes of what was typed that are compared with its echo.

@@ -13,6 +13,7 @@
 pub mod chat;
 mod error;
 mod hearing;
+mod keys;
 mod machine;
 mod pattern;
 
@@ -227,8 +228,10 @@ fn hide_answers(steps: &mut [Step]) {
 /// True for `ssword:` and the like. One too many costs nothing but a mask in the transcript.
 fn asks_for_secret(pattern: &str) -> bool {
     let text = pattern.to_lowercase();
-    matches!(prompt_look(&text), Some(Prompt::Password | Prompt::ChangePassword))
-        || SECRET_WORDS.iter().any(|word| text.contains(word))
+    matches!(
+        prompt_look(&text),
+        Some(Prompt::Password | Prompt::ChangePassword | Prompt::Code | Prompt::Passcode)
+    ) || SECRET_WORDS.iter().any(|word| text.contains(word))
 }
 
 /// How a script went, where it went well.

@@ -205,7 +205,7 @@ fn start_of(automaton: &dense::DFA<Vec<u32>>) -> StateID {
 /// Bytes of a pattern as it is written: more than a prompt has.
 const PATTERN_BYTES_MAX: usize = 512;
 /// Bytes that a pattern's automaton may take.
-const AUTOMATON_BYTES_MAX: usize = 2 << 20;
+const AUTOMATON_BYTES_MAX: usize = 1 << 19;
 /// Parentheses within parentheses.
 const NESTED_MAX: u32 = 32;
 /// Characters of a pattern that an error quotes.

@@ -19,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(text) else { return };
     let script = if form & 1 == 0 { chat::parse(text).ok() } else { by_regex(text, form & 2 == 0) };
     let Some(script) = script else { return };
-    let credentials = Credentials { user: Some("mary".into()), password: Some(Secret::new("sesame-42".into())) };
+    let credentials = Credentials { user: Some("mary".into()), password: Some(Secret::new("sesame-42".into())), has_codes: false };
     drive(&mut ScriptLogin::new(script, credentials), &arrivals(rest), LIMIT);
 });
 

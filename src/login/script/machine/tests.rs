@@ -1,6 +1,6 @@
 //! Scripts against hosts in virtual time: what is typed, when, and how each ends.
 
-use super::super::{Expect, Pattern, Step, Try, chat};
+use super::super::{Expect, Pattern, Step, Stroke, Try, chat};
 use super::*;
 use crate::sim::converse::{Conversation, Peer, PeerStep, converse, epoch};
 use crate::sim::wire::LineQuality;
