@@ -141,6 +141,22 @@ impl OnPty {
         let _ = self.line.write_all(keys);
     }
 
+    /// Waits until a line ends with one of these characters and a blank, or this text has come.
+    #[allow(clippy::disallowed_methods)] // real programs run by the real clock
+    pub fn hears(&mut self, what: &str) {
+        let started = Instant::now();
+        let is_prompt = what.ends_with(' ');
+        loop {
+            let text = String::from_utf8_lossy(&self.heard).into_owned();
+            let prompted = is_prompt && what.trim().chars().any(|mark| text.contains(&format!("{mark} ")));
+            if prompted || (!is_prompt && text.contains(what)) {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "{what:?} was not heard: {}", self.last_heard());
+            self.hears_within(PAUSE);
+        }
+    }
+
     pub fn log_in(&mut self, user: &str) -> Result<LoggedIn, LoginError> {
         let credentials =
             Credentials { user: Some(user.to_owned()), password: Some(Secret::new(PASSWORD.to_owned())) };
