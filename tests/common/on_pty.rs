@@ -96,6 +96,7 @@ impl OnPty {
     }
 
     /// Whether anything comes in this time.
+    #[allow(clippy::disallowed_methods)] // real programs run by the real clock
     fn hears_within(&mut self, wait: Duration) -> bool {
         let millis = u16::try_from(wait.as_millis()).unwrap_or(u16::MAX).max(1);
         let mut line = [PollFd::new(self.line.as_fd(), PollFlags::POLLIN)];
