@@ -279,7 +279,9 @@ impl Open {
             }
             Line::Whole | Line::First | Line::WithoutExec => {
                 // What read the line and is no shell might take an interrupt for the wish to leave.
-                self.transmit(if self.options.careful { NUDGE.to_vec() } else { vec![INTERRUPT] });
+                let was_read = matches!(self.state, State::Marker { .. });
+                let key = if self.options.careful && was_read { KILL_LINE } else { INTERRUPT };
+                self.transmit(vec![key]);
                 match self.refused % 2 {
                     // Refused in words that nobody here knows: perhaps it was `exec` that was.
                     1 => Line::WithoutExec,

@@ -96,7 +96,7 @@ impl OnPty {
     }
 
     /// Whether anything comes in this time.
-    #[allow(clippy::disallowed_methods)] // a real program takes real time
+    #[allow(clippy::disallowed_methods)] // real programs run by the real clock
     fn hears_within(&mut self, wait: Duration) -> bool {
         let millis = u16::try_from(wait.as_millis()).unwrap_or(u16::MAX).max(1);
         let mut line = [PollFd::new(self.line.as_fd(), PollFlags::POLLIN)];
@@ -140,6 +140,22 @@ impl OnPty {
         self.typed.extend_from_slice(keys);
         // A line that is gone takes nothing; that is noticed by reading.
         let _ = self.line.write_all(keys);
+    }
+
+    /// Waits until a line ends with one of these characters and a blank, or this text has come.
+    #[allow(clippy::disallowed_methods)] // real programs run by the real clock
+    pub fn hears(&mut self, what: &str) {
+        let started = Instant::now();
+        let is_prompt = what.ends_with(' ');
+        loop {
+            let text = String::from_utf8_lossy(&self.heard).into_owned();
+            let prompted = is_prompt && what.trim().chars().any(|mark| text.contains(&format!("{mark} ")));
+            if prompted || (!is_prompt && text.contains(what)) {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "{what:?} was not heard: {}", self.last_heard());
+            self.hears_within(PAUSE);
+        }
     }
 
     pub fn log_in(&mut self, user: &str) -> Result<LoggedIn, LoginError> {
