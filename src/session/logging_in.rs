@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::call::{CallPlan, line_failure};
 use super::link::{LineEnd, Link};
+use super::recall::Recall;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::login::{Credentials, LoggedIn, Login, LoginError, LoginEvent, LoginLimits};
 use crate::machine::{Machine, Output, Transmit};
@@ -43,6 +44,7 @@ pub(super) async fn log_in(
     user: Option<&str>,
     link: &mut Link,
     watch: Watch<'_>,
+    recall: &mut Recall,
     said: &mut dyn FnMut(LoginEvent),
 ) -> Result<LoggedIn, Failure> {
     let user = user.map(str::to_owned);
@@ -51,7 +53,7 @@ pub(super) async fn log_in(
         link.transcript.hide(password.clone());
     }
     let credentials = Credentials { user, password: plan.password.clone() };
-    let mut outcome = try_once(&credentials, link, said).await?;
+    let mut outcome = try_once(&credentials, link, recall, said).await?;
     // A host that is reached through another is asked about too.
     for _ in 0..HOST_KEYS_MAX {
         let (Err(LoginError::HostKeyUnknown { last }), Some(person)) = (&outcome, &plan.ask) else { break };
@@ -60,7 +62,7 @@ pub(super) async fn log_in(
             return Err(Failure::new(Ending::Config, Stage::LoggingIn, message));
         }
         say(YES, link).await?;
-        outcome = try_once(&credentials, link, said).await?;
+        outcome = try_once(&credentials, link, recall, said).await?;
     }
     let logged_in = outcome.map_err(|error| failure(error, link))?;
     if logged_in.seven_bit {
@@ -73,10 +75,15 @@ pub(super) async fn log_in(
 async fn try_once(
     credentials: &Credentials,
     link: &mut Link,
+    recall: &mut Recall,
     said: &mut dyn FnMut(LoginEvent),
 ) -> Result<Result<LoggedIn, LoginError>, Failure> {
-    let mut login = Login::new(credentials.clone(), LoginLimits::default());
+    let login = Login::new(credentials.clone(), LoginLimits::default());
+    let mut login = login.knowing_prompt(recall.prompt());
     let told = link.drive(&mut login, |_, event| {
+        if event == LoginEvent::SentPassword {
+            recall.password_sent();
+        }
         said(event);
         Ok::<_, Failure>(())
     });

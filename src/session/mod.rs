@@ -9,7 +9,7 @@
 //! [`fetch`], [`list`] and [`delete`] are what is done with a mailbox, [`work`] is any of them;
 //! [`by_shell`] is a mailbox behind a shell, [`by_path`] one on this machine. [`terminal`] gives the line
 //! to a person, [`bench`] speaks to a modem without an account. [`retry`] says when a number may be
-//! dialled, [`memory`] asks it. [`ending`] names every way in which a call can end.
+//! dialled, [`memory`] asks it. [`recall`] uses and renews what is remembered of a host. [`ending`] names every way in which a call can end.
 
 pub mod bench;
 pub mod by_path;
@@ -26,6 +26,7 @@ pub mod list;
 mod logging_in;
 pub mod memory;
 mod opening;
+pub mod recall;
 pub mod retry;
 pub mod terminal;
 pub mod transcript;
@@ -34,6 +35,7 @@ pub mod work;
 pub use dialling::reach;
 pub use ending::{Ending, Failure, Stage};
 pub use logging_in::AskPerson;
+pub use recall::First;
 
 /// What a call tells whoever watches it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -68,7 +68,7 @@ pub async fn terminal(
                     said.push(line);
                 }
             };
-            prompt = log_in(on.plan, user, on.link, on.watch, &mut note).await?.prompt;
+            prompt = log_in(on.plan, user, on.link, on.watch, on.recall, &mut note).await?.prompt;
         }
         *on.begun = true;
         (on.watch)(Progress::Stage(Stage::Terminal, String::new()));

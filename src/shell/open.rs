@@ -6,17 +6,21 @@
 //!    ^                │ other than typed               │ nothing comes
 //!    └──── Cleared <──┴────────────────────────────────┘
 //! ```
+//!
+//! On a clean line to a host that is known ([`Known`]) the line is ended at once, and what the host is
+//! asked first goes out right behind the agent. Whatever of that does not work is done as ever.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::agent::{self, Request};
+use super::ahead::{ASK_SEQ, Burst, Foreseen, Known, THEN_SEQ};
 use super::checksum::Checksum;
 use super::echo::Screen;
 use super::exchange::{Exchange, Heard, Wanted, blocks_for};
 use super::frame::{Frame, FrameReader, Nonce};
 use super::probe::{HostFacts, probe_command};
-use super::{Channel, Shell, ShellError, ShellEvent, last_words, remember};
+use super::{ANSWER_BYTES_MAX, Channel, Shell, ShellError, ShellEvent, last_words, remember};
 use crate::machine::{Machine, Output, Transmit};
 
 /// How patient [`Open`] is.
@@ -51,6 +55,10 @@ pub struct Open {
     echo_before: Option<Vec<u8>>,
     /// Times that a line was ended and no loader came up.
     refused: u32,
+    /// What is known of the host, as long as nothing speaks against it.
+    known: Option<Box<Known>>,
+    /// Long lines have no honest echo here.
+    scrolls: bool,
     output: VecDeque<Output<ShellEvent, Result<Shell, ShellError>>>,
 }
 
@@ -102,6 +110,12 @@ struct Load {
     waits_due: u32,
     /// The load failed; once the host has been quiet it is sent again.
     again_at: Option<Instant>,
+    /// The host was asked in one go, as this one.
+    known: Option<Box<Known>>,
+    silence: Duration,
+    /// The last command's number.
+    seq: u32,
+    foreseen: Foreseen,
 }
 
 impl Open {
@@ -122,7 +136,20 @@ impl Open {
             typed: 0,
             echo_before: None,
             refused: 0,
+            known: None,
+            scrolls: false,
             output: VecDeque::new(),
+        }
+    }
+
+    /// The same on a host of which something is known.
+    pub fn knowing(self, known: Known) -> Self {
+        Self {
+            round_trip: known.round_trip.min(ROUND_TRIP_MAX),
+            scrolls: known.scrolls,
+            // A line of its own would have to be loaded first, and nothing proves what the loader is then.
+            known: (known.clean && known.sum != Checksum::Adler).then(|| Box::new(known)),
+            ..self
         }
     }
 
@@ -169,6 +196,15 @@ impl Open {
         self.wake = Some(now + ECHO_FIRST);
     }
 
+    /// Types the first line: where the line is known to be clean, and ends it at once.
+    fn type_first(&mut self, now: Instant) {
+        let line = if self.scrolls && self.known.is_none() { Line::First } else { Line::Whole };
+        self.type_line(now, line);
+        if self.known.is_some() && matches!(self.state, State::Echo { .. }) {
+            self.end_line(now, line);
+        }
+    }
+
     /// The echo has come to a stop and is not what was typed.
     fn judge_echo(&mut self, now: Instant, line: Line) {
         let echo = self.screen.visible().to_vec();
@@ -181,7 +217,7 @@ impl Open {
     }
 
     fn clear_line(&mut self, now: Instant, line: Line) {
-        let scrolls = self.typed >= TYPED_WHOLE_MAX;
+        self.scrolls |= self.typed >= TYPED_WHOLE_MAX;
         let next = match line {
             // This sh has no prompt to come back to: an interrupt would end it.
             Line::Second => {
@@ -190,7 +226,7 @@ impl Open {
             }
             Line::Whole | Line::First => {
                 self.transmit(vec![INTERRUPT]);
-                if scrolls { Line::First } else { Line::Whole }
+                if self.scrolls { Line::First } else { Line::Whole }
             }
         };
         if next != line {
@@ -218,18 +254,35 @@ impl Open {
         let silence = self.options.silence;
         let channel =
             Channel { nonce: self.nonce, sum: Checksum::Cksum, round_trip: self.round_trip, hex: true };
-        let wanted = Wanted::Reply { limit: PROBE_BYTES_MAX };
-        let exchange = Exchange::new(channel, PROBE_SEQ, wanted, silence, "loading the agent");
-        let mut load = Load { exchange, loads: 0, complaint: None, waits_due: 0, again_at: None };
+        let known = self.known.take();
+        let burst = known.as_ref().and_then(|known| known.burst());
+        let mut load = Load {
+            exchange: exchange(channel, PROBE_SEQ, silence),
+            loads: 0,
+            complaint: None,
+            waits_due: 0,
+            again_at: None,
+            known,
+            silence,
+            seq: 1,
+            foreseen: Foreseen::Nothing,
+        };
         self.output.push_back(Output::Event(ShellEvent::Loading));
-        load.send(self.nonce);
+        match burst {
+            Some(burst) => {
+                let as_typed = self.screen.shows(&self.text(Line::Whole));
+                load.exchange = exchange(channel, ASK_SEQ, silence);
+                load.send_burst(self.nonce, burst, as_typed);
+            }
+            None => load.send(self.nonce),
+        }
         self.state = State::Load(Box::new(load));
         self.wake = Some(now);
     }
 
     fn handle_quiet(&mut self, now: Instant) {
         match &mut self.state {
-            State::Settle { .. } => self.type_line(now, Line::Whole),
+            State::Settle { .. } => self.type_first(now),
             State::Cleared { next, .. } => {
                 let next = *next;
                 self.type_line(now, next);
@@ -240,6 +293,7 @@ impl Open {
                 self.judge_echo(now, line);
             }
             State::Marker { line: Line::Whole | Line::First, nudges } if *nudges < NUDGES_MAX => {
+                self.known = None;
                 // The loader answers any line; at a prompt nothing is left of ours to be run, should
                 // its end have been hit.
                 *nudges += 1;
@@ -248,6 +302,7 @@ impl Open {
             }
             State::Marker { line, .. } => {
                 let line = *line;
+                self.known = None;
                 self.refused += 1;
                 self.clear_line(now, line);
             }
@@ -278,9 +333,51 @@ impl Open {
 }
 
 impl Load {
+    /// Sends the agent, and in one go with it all that a known host is asked.
+    fn send_burst(&mut self, nonce: Nonce, burst: Burst, as_typed: bool) {
+        let Some(known) = &self.known else { return };
+        let sum = known.sum;
+        let mut bytes = Vec::new();
+        if !as_typed {
+            bytes = agent::loader_again(nonce, sum);
+            self.waits_due = 1;
+        }
+        bytes.extend(agent::agent(nonce, sum));
+        bytes.extend(burst.prepare);
+        self.exchange.send_behind(bytes, sum, burst.ask, true);
+        if let Some(then) = burst.then {
+            self.exchange.send_unasked(then);
+        }
+        self.loads += 1;
+        self.seq = THEN_SEQ;
+    }
+
+    /// What the host has by its reply. If it was asked in one go and is not what it was, nothing yet: it is
+    /// asked as any other.
+    fn judge(&mut self, heard: &Heard) -> Option<HostFacts> {
+        let Heard::Reply { bytes, .. } = heard else { return Some(HostFacts::default()) };
+        let Some(known) = self.known.take() else { return Some(HostFacts::parse(bytes)) };
+        if let Some(answer) = known.answer(bytes) {
+            let then_is_whole = !self.exchange.transfer_heard();
+            self.foreseen = Foreseen::AsKnown { answer, then_is_whole };
+            return Some(known.facts);
+        }
+        self.foreseen = Foreseen::Otherwise;
+        self.seq += 1;
+        let (channel, seq) = (self.exchange.channel(), self.seq.to_string());
+        self.exchange = exchange(channel, &seq, self.silence).with_request(probe_line(channel.sum, &seq));
+        None
+    }
+
     /// Sends the agent under the checksum whose turn it is.
     fn send(&mut self, nonce: Nonce) {
         let sum = self.checksum();
+        if self.known.take().is_some() {
+            // Not even the agent has arrived whole: from here on as with any other host.
+            self.exchange = exchange(self.exchange.channel(), PROBE_SEQ, self.silence);
+            self.foreseen = Foreseen::Otherwise;
+            self.seq = 1;
+        }
         let mut bytes = Vec::new();
         self.waits_due = 0;
         if sum == Checksum::Adler {
@@ -288,11 +385,9 @@ impl Load {
             self.waits_due = 1;
         }
         bytes.extend(agent::agent(nonce, sum));
-        let command = probe_command();
-        let probe = Request::Capture { command: &command, blocks: blocks_for(PROBE_BYTES_MAX, true) };
         self.exchange.take_loader_waits();
         // Where the agent was hit once, it goes alone.
-        self.exchange.send_behind(bytes, sum, probe.line(sum, PROBE_SEQ), self.loads == 0);
+        self.exchange.send_behind(bytes, sum, probe_line(sum, PROBE_SEQ), self.loads == 0);
         self.loads += 1;
         self.again_at = None;
     }
@@ -380,22 +475,36 @@ impl Machine for Open {
             Output::Control(control) => Output::Control(control),
             Output::Event(event) => Output::Event(event),
             Output::Wait(until) => Output::Wait(load.again_at.or(until)),
-            Output::Done(outcome) => {
-                let (channel, hex) = (load.exchange.channel(), load.exchange.came_in_hex());
+            Output::Done(Ok(heard)) => {
+                let hex = load.exchange.came_in_hex();
+                let Some(mut facts) = load.judge(&heard) else { return self.poll_output(now) };
+                facts.hex = hex;
+                let shell = Shell {
+                    channel: Channel { hex, ..load.exchange.channel() },
+                    seq: load.seq,
+                    facts,
+                    scrolls: self.scrolls,
+                    foreseen: std::mem::take(&mut load.foreseen),
+                };
                 self.state = State::Over;
-                Output::Done(outcome.map(|heard| opened(channel, hex, heard)))
+                Output::Done(Ok(shell))
+            }
+            Output::Done(Err(error)) => {
+                self.state = State::Over;
+                Output::Done(Err(error))
             }
         }
     }
 }
 
-fn opened(channel: Channel, hex: bool, heard: Heard) -> Shell {
-    let mut facts = match heard {
-        Heard::Reply { bytes, .. } => HostFacts::parse(&bytes),
-        Heard::TakeOver | Heard::NextLogin => HostFacts::default(),
-    };
-    facts.hex = hex;
-    Shell { channel: Channel { hex, ..channel }, seq: 1, facts }
+fn exchange(channel: Channel, seq: &str, silence: Duration) -> Exchange {
+    Exchange::new(channel, seq, Wanted::Reply { limit: ANSWER_BYTES_MAX }, silence, "loading the agent")
+}
+
+/// Asks what the host has.
+fn probe_line(sum: Checksum, seq: &str) -> Vec<u8> {
+    let command = probe_command();
+    Request::Capture { command: &command, blocks: blocks_for(ANSWER_BYTES_MAX, true) }.line(sum, seq)
 }
 
 fn earlier(at: Instant, limit: Option<Instant>) -> Instant {
@@ -407,8 +516,6 @@ const INTERRUPT: u8 = 0x03;
 
 /// The first command's number.
 const PROBE_SEQ: &str = "1";
-/// What the host's answer about itself may have, in bytes.
-const PROBE_BYTES_MAX: usize = 4_096;
 /// Which checksum is tried at which load, as long as the host does not say what it lacks.
 const CHECKSUM_TURNS: [Checksum; 10] = {
     use Checksum::{Adler, Cksum, Md5sum};

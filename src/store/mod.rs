@@ -36,6 +36,7 @@ mod deliver;
 pub mod dials;
 pub mod disk;
 mod error;
+pub mod hosts;
 mod ledger;
 pub mod look;
 mod maildir;
