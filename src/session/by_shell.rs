@@ -185,7 +185,10 @@ impl Mailbox for ByShell<'_, '_> {
         let tools = tools(&self.session.facts)?;
         let lengths = lengths(ours);
         let longest = lengths.iter().copied().max().unwrap_or(0);
-        let command = Survey::command(&self.word(), tools, &lengths);
+        let command = match self.session.ahead.surveys {
+            true => Survey::call(&lengths),
+            false => Survey::command(&self.word(), tools, &lengths),
+        };
         let mut found = match self.session.ahead.take_survey(&lengths) {
             Some(reply) => there(&reply, &self.location.shown(&self.session.facts))?,
             None => self.look(&command, longest).await?,

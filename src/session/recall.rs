@@ -38,6 +38,8 @@ pub(super) struct Ahead {
     lengths: Vec<u64>,
     /// The text transfer's functions stand in the agent.
     pub(super) loaded: bool,
+    /// The survey's function stands in the agent.
+    pub(super) surveys: bool,
     /// The host sends by itself what stands behind these bytes, if they are proven.
     run_from: Option<u64>,
 }
@@ -189,6 +191,7 @@ impl Recall {
             survey: Some(answer.clone()),
             lengths: lengths(&first.digests.iter().collect::<Vec<_>>()),
             loaded,
+            surveys: tools(shell.facts()).is_ok_and(|tools| Survey::function(tools).is_some()),
             run_from: Some(run_from).filter(|_| loaded && *then_is_whole),
         }
     }
@@ -283,7 +286,15 @@ fn ask_first(first: &First, nonce: Nonce, known: &mut Known) {
     let path = first.location.word(&known.facts);
     let text = comes_as_text(first, &known.facts);
     known.functions = if text { text::functions(nonce, &path, &known.facts) } else { format!("f={path}") };
-    known.question = Survey::command("\"$f\"", tools, &lengths(&first.digests.iter().collect::<Vec<_>>()));
+    let lengths = lengths(&first.digests.iter().collect::<Vec<_>>());
+    known.question = match Survey::function(tools) {
+        Some(function) => {
+            known.functions.push(';');
+            known.functions.push_str(&function);
+            Survey::call(&lengths)
+        }
+        None => Survey::command("\"$f\"", tools, &lengths),
+    };
     let from = first.digests.last();
     known.then = text.then(|| Then {
         pattern: match from.filter(|digest| !digest.is_empty()) {

@@ -174,6 +174,9 @@ struct Home {
     hit: Option<u64>,
     facts: Vec<u8>,
     prompt: &'static str,
+    echoes: bool,
+    packs: bool,
+    deaf_returns: u32,
     mailbox: Vec<u8>,
 }
 
@@ -189,6 +192,9 @@ impl Home {
             hit: None,
             facts: FACTS.to_vec(),
             prompt: "mary@host:~$ ",
+            echoes: true,
+            packs: true,
+            deaf_returns: 0,
             mailbox: mail(0..8),
         }
     }
@@ -284,6 +290,9 @@ impl Home {
         shell.prints = self.mailbox.clone();
         shell.facts = self.facts.clone();
         shell.prompt = self.prompt;
+        shell.echoes = self.echoes;
+        shell.packs = self.packs;
+        shell.deaf_returns = self.deaf_returns;
         Wires {
             host: Host { getty: Getty::new("host", "", accounts), shell, is_in: false },
             up: Wire::new(self.quality, self.seed),
@@ -402,6 +411,54 @@ fn a_host_that_changed_is_noticed_and_the_memory_made_right() {
 }
 
 #[test]
+fn a_loader_that_was_not_seen_as_it_was_typed_is_loaded_again_before_it_is_trusted() {
+    let mut home = called_once(long_line());
+    home.echoes = false;
+    let second = home.fetch();
+    assert_eq!(second.fetched.unwrap().messages, 4, "{:?}", second.notes);
+    assert!(second.to_mail.unwrap() < Duration::from_millis(12_600), "{:?}", second.to_mail);
+    home.has_mail(0..12);
+}
+
+#[test]
+fn where_typing_without_looking_is_in_vain_the_next_calls_look() {
+    let mut home = called_once(long_line());
+    home.deaf_returns = 1;
+    let second = home.fetch();
+    assert_eq!(second.fetched.unwrap().messages, 4, "{:?}", second.notes);
+    home.has_mail(0..12);
+    for left in (0..WARY_FOR).rev() {
+        assert!(!is_clean(&home.remembered().unwrap()));
+        home.fetch().fetched.unwrap();
+        assert_eq!(home.remembered().unwrap().wary, left);
+    }
+    assert!(is_clean(&home.remembered().unwrap()));
+}
+
+#[test]
+fn a_call_that_memory_led_to_no_shell_forgets_it() {
+    let mut home = called_once(long_line());
+    home.deaf_returns = u32::MAX;
+    home.fetch().fetched.unwrap_err();
+    assert_eq!(home.remembered(), None);
+    home.deaf_returns = 0;
+    assert_eq!(home.fetch().fetched.unwrap().messages, 4);
+}
+
+#[test]
+fn a_transfer_that_what_is_remembered_spoils_is_made_right_in_the_same_call() {
+    // It proves to be as it was, and its gzip packs no more.
+    let mut home = Home::new(long_line());
+    home.facts = FACTS_MORE.to_vec();
+    home.fetch().fetched.unwrap();
+    home.mailbox.extend(mail(8..12));
+    home.packs = false;
+    let second = home.fetch();
+    assert_eq!(second.fetched.unwrap().messages, 4, "{:?}", second.notes);
+    home.has_mail(0..12);
+}
+
+#[test]
 fn another_prompt_costs_its_quiet_and_nothing_else() {
     let mut home = called_once(long_line());
     home.prompt = "you have been moved> ";
@@ -434,7 +491,7 @@ fn a_mailbox_that_was_rewritten_shrunk_or_replaced_comes_home_once() {
 fn a_bit_hit_anywhere_in_what_is_sent_ahead_does_no_harm() {
     let base = called_once(LineQuality { bps: Some(57_600), ..long_line() });
     let sent = base.copy().fetch().sent;
-    let ours = ["for t in ", "f=", "printf '%s", "set -- $v;", "t ", ":", "exit"];
+    let ours = ["for t in ", "f=", "y ", "printf '%s", "set -- $v;", "t ", ":", "exit"];
     for hit in (0..sent).step_by(23) {
         let mut home = base.copy();
         home.hit = Some(hit);
