@@ -17,6 +17,7 @@ mod calling;
 mod dialling;
 mod line;
 mod modems;
+mod otp;
 mod password;
 use account::{AccountToml, check_account};
 pub use calling::Calling;
@@ -26,7 +27,8 @@ pub use line::{
 };
 use line::{LineToml, check_line};
 pub use modems::{ModemFolders, ModemUse};
-pub use password::PasswordSource;
+pub use otp::CodeSource;
+pub use password::{PasswordSource, SecretCommand};
 
 /// The whole configuration file.
 #[derive(Debug, Default)]
@@ -74,6 +76,8 @@ pub struct AccountConfig {
     pub user: Option<String>,
     /// Where the password comes from; asked for when absent.
     pub password: Option<PasswordSource>,
+    /// Where one-time codes come from; asked for when absent and wanted.
+    pub otp: Option<CodeSource>,
     /// Whether a line leads to the mailbox, or a path does.
     pub way: Way,
     /// The mailbox's path, on the host or here; `None` is what is called `$MAIL` there.
@@ -97,6 +101,7 @@ impl AccountConfig {
             calling: Calling::WeCall,
             user: None,
             password: None,
+            otp: None,
             mailbox: None,
             deliver: None,
             transfer: TransferChoice::Auto,
@@ -224,7 +229,7 @@ impl Config {
         Ok(config)
     }
 
-    /// No command of a line is to find a password in its environment, whosever it is.
+    /// No command that we start is to find a password in its environment, whosever it is.
     fn hide_passwords(&mut self) {
         let sources = self.accounts.values().filter_map(|account| account.password.as_ref());
         let hidden: Vec<String> = sources
@@ -236,6 +241,11 @@ impl Config {
         for line in self.lines.values_mut() {
             if let LineKind::Exec(exec) = &mut line.kind {
                 exec.hidden_env.clone_from(&hidden);
+            }
+        }
+        for account in self.accounts.values_mut() {
+            if let Some(PasswordSource::Command(command)) = &mut account.password {
+                command.hidden_env.clone_from(&hidden);
             }
         }
     }

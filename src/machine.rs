@@ -16,11 +16,14 @@
 //! 3. After each `handle_*` call the driver polls until it gets `Wait` or `Done`.
 //! 4. An [`Output::Event`] that carries data comes out before the [`Output::Transmit`] that
 //!    acknowledges it; the owner writes the data to disk before it polls on.
+//!    An event may also ask: it carries an [`Answer`], which the owner gives before it polls on. (A
+//!    sender asks so for the next bytes of its file, and never holds more of it than a block.)
 //! 5. A dead line, on reading or on writing, is [`Machine::handle_hangup`]. A machine that has been
 //!    told so ends: it says `Done` at one of the next polls.
 //! 6. Deadlines do not run while our own bytes are still queued (4 KB at 2,400 bit/s take 17 s): the
 //!    driver keeps a [`LineClock`] and tells the machine line time.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroize;
@@ -80,6 +83,34 @@ impl<E, O> Output<E, O> {
             Self::Event(event) => Err(Inner::Event(event)),
             Self::Done(outcome) => Err(Inner::Done(outcome)),
         }
+    }
+}
+
+/// The owner's half of a question that an [`Output::Event`] carries. Dropped, it is no answer.
+#[derive(Debug)]
+pub struct Answer<T>(Arc<Mutex<Option<T>>>);
+
+impl<T> Answer<T> {
+    /// Answers.
+    pub fn give(self, answer: T) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+    }
+}
+
+/// The machine's half of the same question: looked at when it is polled next.
+#[derive(Debug)]
+pub struct Question<T>(Arc<Mutex<Option<T>>>);
+
+impl<T> Question<T> {
+    /// A question, and what answers it.
+    pub fn new() -> (Self, Answer<T>) {
+        let shared = Arc::new(Mutex::new(None));
+        (Self(Arc::clone(&shared)), Answer(shared))
+    }
+
+    /// What was answered, if anything was.
+    pub fn answered(self) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

@@ -167,8 +167,11 @@ fn speed_of(line: &File) -> u32 {
 /// The same over a wire on which we have this speed: at another, both sides hear garbage.
 fn call_heard_at(ours: Option<u32>, command: Command, user: &str, password: &str) -> Call {
     let (mut line, mut child) = spawn_on_pty(command);
-    let credentials =
-        Credentials { user: Some(user.to_owned()), password: Some(Secret::new(password.to_owned())) };
+    let credentials = Credentials {
+        user: Some(user.to_owned()),
+        password: Some(Secret::new(password.to_owned())),
+        ..Credentials::default()
+    };
     let mut login = Login::new(credentials, LoginLimits::default());
     let mut events = Vec::new();
     let mut input = Vec::new();

@@ -43,6 +43,7 @@ fn plan_over(line: LineConfig) -> CallPlan {
         phones: vec!["5551212".into()],
         user: Some("mary".into()),
         password: None,
+        otp: None,
         way: mailcall::config::Way::default(),
         mailbox: None,
         deliver: None,

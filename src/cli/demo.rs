@@ -147,6 +147,7 @@ fn configuration(device: &Path, into: &Path) -> (Config, AccountConfig) {
         calling: Calling::WeCall,
         user: Some("mary".to_owned()),
         password: None,
+        otp: None,
         way: Way::default(),
         mailbox: None,
         deliver: Some(Deliver::Maildir(into.join("Mail"))),

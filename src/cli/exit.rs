@@ -24,11 +24,14 @@ pub fn code(ending: Ending) -> u8 {
         | Ending::CarrierLost
         | Ending::PortLocked
         | Ending::LoginTimeout
+        | Ending::TooManySessions
+        | Ending::LoginsClosed
         | Ending::MailboxLocked
         | Ending::Interrupted => EX_TEMPFAIL,
         Ending::PeerMisbehaved | Ending::TransferFailed | Ending::HostLacks => EX_PROTOCOL,
         Ending::LoginRefused
         | Ending::LoginExpired
+        | Ending::AccountLocked
         | Ending::Blacklisted
         | Ending::Rejected
         | Ending::NoPermission => EX_NOPERM,
@@ -63,7 +66,12 @@ pub fn advice(failure: &Failure) -> Option<&'static str> {
         Ending::LocalDisk if failure.stage != Stage::Preparing => {
             Some("nothing is lost: mend it, then fetch again")
         }
-        Ending::Busy | Ending::NoAnswer | Ending::NoCarrier | Ending::Delayed => Some("try again later"),
+        Ending::Busy | Ending::NoAnswer | Ending::NoCarrier | Ending::Delayed | Ending::LoginsClosed => {
+            Some("try again later")
+        }
+        Ending::TooManySessions => Some(
+            "end another session of yours, or try again later: a call that was cut off may hang on there",
+        ),
         Ending::Voice | Ending::Fax => {
             Some("mailcall fetch --dry-run says when the number may be dialled again")
         }
@@ -99,6 +107,7 @@ pub fn advice(failure: &Failure) -> Option<&'static str> {
         | Ending::TransferFailed
         | Ending::HostLacks
         | Ending::LoginExpired
+        | Ending::AccountLocked
         | Ending::Blacklisted
         | Ending::Rejected
         | Ending::NoPermission

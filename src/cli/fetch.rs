@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::interrupt::Signals;
 use super::progress::Display;
 use super::report::{Report, off_hook};
-use super::{Global, accounts_of, config_failure, dry_run, redial, tell};
+use super::{Global, accounts_of, config_failure, dry_run, redial, tell, unshown};
 use crate::access::Location;
 use crate::config::{AccountConfig, Config, Deliver, Redial};
 use crate::secret::Secret;
@@ -161,8 +161,10 @@ pub(super) fn ask_password(account: &AccountConfig, name: &str) -> Result<Option
         return source.read(name).map(Some).map_err(config_failure);
     }
     let Some(user) = &account.user else { return Ok(None) };
-    match rpassword::prompt_password(format!("Password for {user} ({name}): ")) {
-        Ok(text) => Ok(Some(Secret::new(text))),
+    match unshown::ask(&format!("Password for {user} ({name}): ")) {
+        Ok(secret) if secret.expose().is_empty() && account.otp.is_some() => Ok(None), // a code is all that is needed
+        Ok(secret) => Ok(Some(secret)),
+        Err(_) if account.otp.is_some() => Ok(None),
         Err(error) => {
             let message = format!(
                 "no password for account {name:?}, and no terminal to ask on ({error}): add \

@@ -31,6 +31,7 @@ mod report;
 mod show;
 mod sim;
 mod terminal;
+mod unshown;
 
 /// Brings a mailbox home over a phone line.
 #[derive(Debug, Parser)]
@@ -59,7 +60,8 @@ struct Global {
     /// Show the dialogue with modem and host, time-stamped, secrets masked
     ///
     /// Lines go to standard error: seconds since the call began, > for what is sent, < for what
-    /// arrives. During a transfer bytes are counted, not shown.
+    /// arrives. During a transfer bytes are counted, not shown. Twice (-vv), what
+    /// the login does stands between them.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     /// Say nothing but errors

@@ -56,6 +56,7 @@ impl Display {
 
     /// Takes the bar off the screen.
     pub(super) fn finish(&self) {
+        person::show_typing();
         if let Shown::Bar { bar, .. } = &*self.shown.lock().unwrap_or_else(PoisonError::into_inner) {
             bar.finish_and_clear();
         }
@@ -69,19 +70,10 @@ impl Display {
             Shown::Bar { bar, .. } => Some(bar.clone()),
             Shown::Lines { .. } | Shown::Nothing => None,
         };
-        let ask = move |question: &str| {
-            if let Some(bar) = bar() {
-                bar.disable_steady_tick();
-                bar.finish_and_clear();
-            }
-            let said_yes = person::says_yes(question);
-            if let Some(bar) = bar() {
-                bar.reset();
-                bar.enable_steady_tick(TICK);
-            }
-            said_yes
-        };
-        is_there.then(|| AskPerson::new(ask))
+        let code_bar = bar.clone();
+        let says_yes = move |question: &str| aside(&bar, || person::says_yes(question));
+        let code = move |question: &str| aside(&code_bar, || person::code(question));
+        is_there.then(|| AskPerson::new(says_yes, code))
     }
 
     /// The dialogue, when it was asked for.
@@ -89,8 +81,23 @@ impl Display {
         if global.verbose == 0 {
             return Transcript::silent();
         }
-        Transcript::new(Some(Box::new(|line| eprintln!("{line}"))))
+        let transcript = Transcript::new(Some(Box::new(|line| eprintln!("{line}"))));
+        if global.verbose > 1 { transcript.detailed() } else { transcript }
     }
+}
+
+/// Asks with the bar out of the way.
+fn aside<T>(bar: &impl Fn() -> Option<ProgressBar>, ask: impl FnOnce() -> T) -> T {
+    if let Some(bar) = bar() {
+        bar.disable_steady_tick();
+        bar.finish_and_clear();
+    }
+    let answer = ask();
+    if let Some(bar) = bar() {
+        bar.reset();
+        bar.enable_steady_tick(TICK);
+    }
+    answer
 }
 
 impl Shown {
@@ -149,7 +156,7 @@ fn told(stage: Stage, detail: &str) -> String {
         (Stage::LoggingIn, user) => format!("logging in as {user}"),
         (Stage::Opening, line) if !line.is_empty() => format!("opening line {line}"),
         (Stage::Transfer, protocol) => format!("carrying mail ({protocol})"),
-        (Stage::Survey, detail) if !detail.is_empty() => detail.to_owned(),
+        (Stage::Files, detail) | (Stage::Survey, detail) if !detail.is_empty() => detail.to_owned(),
         (stage, _) => stage.to_string(),
     }
 }

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::calling::{AnswerToml, DialBackToml, check_calling};
 use super::{
-    AccountConfig, Calling, ConfigError, Deliver, LineConfig, LineKind, PasswordSource, Place,
+    AccountConfig, Calling, CodeSource, ConfigError, Deliver, LineConfig, LineKind, PasswordSource, Place,
     TransferChoice, Way,
 };
 use super::{dialling, expand_home, has_control};
@@ -24,6 +24,7 @@ pub(super) struct AccountToml {
     pub(super) answer: Option<Spanned<AnswerToml>>,
     user: Option<Spanned<String>>,
     password: Option<Spanned<PasswordSource>>,
+    otp: Option<Spanned<CodeSource>>,
     mailbox: Option<Spanned<MailboxToml>>,
     deliver: Option<Spanned<DeliverToml>>,
     keep: Option<bool>,
@@ -130,12 +131,16 @@ pub(super) fn check_account(
     if let Some(source) = &raw.password {
         source.get_ref().check().map_err(|message| place.wrong(source.span(), message))?;
     }
+    if let Some(source) = &raw.otp {
+        source.get_ref().check().map_err(|message| place.wrong(source.span(), message))?;
+    }
     Ok(AccountConfig {
         lines: names,
         phones,
         calling,
         user: raw.user.as_ref().map(|user| user.get_ref().clone()),
         password: raw.password.as_ref().map(|source| source.get_ref().clone()),
+        otp: raw.otp.as_ref().map(|source| source.get_ref().clone()),
         way,
         mailbox: raw.mailbox.as_ref().map(|mailbox| mailbox.get_ref().path().to_owned()),
         deliver: raw.deliver.as_ref().map(|deliver| check_deliver(deliver, place)).transpose()?,
@@ -192,6 +197,7 @@ fn check_way(
         ("redial", at(&raw.redial), "nothing is dialled"),
         ("user", at(&raw.user), "nobody logs in, the mailbox is read as whoever runs mailcall"),
         ("password", at(&raw.password), "nobody logs in, the mailbox is read as whoever runs mailcall"),
+        ("otp", at(&raw.otp), "nobody logs in, the mailbox is read as whoever runs mailcall"),
         ("transfer", at(&raw.transfer), "nothing is transferred, the file is read"),
     ];
     for (key, given, why) in meaningless {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::challenge::Challenge;
+
 /// The last lines a host said, for people to read: no control characters, no password.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LastLines(pub(super) Vec<String>);
@@ -56,6 +58,54 @@ pub enum LoginError {
         /// The host's own words.
         said: String,
         /// What it said last.
+        last: LastLines,
+    },
+    /// The account is locked, switched off or has run out, whatever the password is.
+    #[error("the host has locked this account: \"{said}\" ({last}); only its keeper can mend that")]
+    Locked {
+        /// The host's own words.
+        said: String,
+        /// What it said last.
+        last: LastLines,
+    },
+    /// So many are logged in, or this user so often, that nobody more is let in.
+    #[error("the host lets nobody more in: \"{said}\" ({last})")]
+    TooManySessions {
+        /// The host's own words.
+        said: String,
+        /// What it said last.
+        last: LastLines,
+    },
+    /// Nobody is let in for the time being.
+    #[error("the host lets nobody in for now: \"{said}\" ({last})")]
+    Closed {
+        /// The host's own words.
+        said: String,
+        /// What it said last.
+        last: LastLines,
+    },
+    /// The host asks for a one-time code. [`Login::give_code`](super::Login::give_code) goes on from here.
+    #[error(
+        "the host asks for a one-time code: \"{prompt}\" ({last}); add otp = {{ command = [..] }} to the \
+         account, or call from a terminal, where you are asked for it"
+    )]
+    CodeWanted {
+        /// Its question.
+        prompt: String,
+        /// What the code is to be computed from, where the host says so.
+        challenge: Option<Challenge>,
+        /// What it said last: there may be something to choose from.
+        last: LastLines,
+    },
+    /// The host shows a menu in which not exactly one item gives a shell.
+    #[error(
+        "the host shows a menu, and not just one item of it gives a shell ({last}); say what to answer in a \
+         script: login = [ {{ expect = \"{prompt}\", send = \"..\" }} ] in the account"
+    )]
+    Menu {
+        /// What it waits behind.
+        prompt: String,
+        /// What it said last: the menu.
         last: LastLines,
     },
     /// The host asks who is calling.
@@ -130,12 +180,40 @@ pub enum LoginError {
 }
 
 impl LoginError {
+    /// The same with the host's own words as `mask` leaves them.
+    pub fn masked(mut self, mask: impl Fn(&str) -> String) -> Self {
+        let (said, last) = match &mut self {
+            Self::Refused { said, last }
+            | Self::Garbled { said, last }
+            | Self::Expired { said, last }
+            | Self::Locked { said, last }
+            | Self::TooManySessions { said, last }
+            | Self::Closed { said, last }
+            | Self::HostKeyRefused { said, last }
+            | Self::KeyLocked { said, last } => (Some(said), last),
+            Self::Menu { prompt, last } | Self::CodeWanted { prompt, last, .. } => (Some(prompt), last),
+            Self::NoUser { last }
+            | Self::NoPassword { last }
+            | Self::NoPrompt { last, .. }
+            | Self::Illegible { last, .. }
+            | Self::HostKeyUnknown { last }
+            | Self::CarrierLost { last } => (None, last),
+        };
+        said.into_iter().chain(&mut last.0).for_each(|words| *words = mask(words));
+        self
+    }
+
     /// What the host said last.
     pub fn last_lines(&self) -> &LastLines {
         match self {
             Self::Refused { last, .. }
             | Self::Garbled { last, .. }
             | Self::Expired { last, .. }
+            | Self::Locked { last, .. }
+            | Self::TooManySessions { last, .. }
+            | Self::Closed { last, .. }
+            | Self::CodeWanted { last, .. }
+            | Self::Menu { last, .. }
             | Self::NoUser { last }
             | Self::NoPassword { last }
             | Self::NoPrompt { last, .. }

@@ -49,9 +49,21 @@ impl Legibility {
             run = if is_printable { run + 1 } else { 0 };
             longest_run = run.max(longest_run);
         }
+        if self.is_other_charset() {
+            return false;
+        }
         odd >= ODD_MIN && 3 * odd >= read + rare + odd
             || odd + rare >= ODD_MIN && longest_run < RUN_MIN
             || read + rare == 0 && odd + padding >= ODD_MIN
+    }
+}
+
+impl Legibility {
+    /// Lines of a code page that is not known here, such as KOI8-R, CP437 or Shift JIS: they end as lines do,
+    /// and no control character stands in them that has no business there.
+    fn is_other_charset(&self) -> bool {
+        let is_text = |byte: u8| byte >= b' ' && byte != 0x7f || matches!(byte, 0x07..=0x0f | 0x1b);
+        self.heard.windows(2).any(|pair| pair == b"\r\n") && self.heard.iter().all(|&byte| is_text(byte))
     }
 }
 
@@ -75,7 +87,7 @@ mod tests {
 
     #[test]
     fn what_hosts_write_is_legible() {
-        let said: [&[u8]; 8] = [
+        let said: [&[u8]; 11] = [
             b"",
             b"\r\nDebian GNU/Linux 12 debian ttyS0\r\n\r\ndebian login: ",
             "\r\nContraseña: ".as_bytes(),
@@ -84,6 +96,9 @@ mod tests {
             b"\r\0\0\0\0\n\0\0login: ",
             b"\x1b[2J\x1b[H\x0elqqk\x0f\r\nlogin: ",
             b"\xfflogin: ", // one byte of noise
+            b"\xc4\xcf\xc2\xd2\xcf \xd0\xcf\xd6\xc1\xcc\xcf\xd7\xc1\xd4\xd8\r\n\xee\xc1\xd6\xcd\xc9\xd4\xc5", // KOI8-R
+            b"\r\n\xc9\xcd\xcd\xcd\xcd\xbb\r\n\xba    \xba\r\n\xc8\xcd\xcd\xcd\xcd\xbc\r\n", // CP437
+            b"\x83\x8d\x83O\x83C\x83\x93\r\n\x83p\x83X",                                     // Shift JIS
         ];
         for said in said {
             assert!(!is_garbage(said), "{}", said.escape_ascii());

@@ -6,19 +6,24 @@
 //! ```
 //!
 //! `escape` cuts terminal sequences out of the byte stream, `text` assembles lines from what is
-//! left, [`prompts`] is a table of what hosts ask and say, and `machine` answers. Whether a shell
+//! left, [`prompts`] is a table of what hosts ask, `statements` of what they say, `menu` reads a menu and
+//! `challenge` what a one-time code is computed from; `machine` answers. Whether a shell
 //! really stands behind the last prompt is not decided here: the shell's own conversation proves it.
 //! That is why this one may guess about shell prompts, and why it never guesses about the password,
 //! which is typed at a password prompt and nowhere else.
 
+mod challenge;
 mod error;
 mod escape;
 mod legible;
 mod lines;
 mod machine;
+mod menu;
 pub mod prompts;
+mod statements;
 mod text;
 
+pub use challenge::Challenge;
 pub use error::{LastLines, LoginError};
 pub use machine::Login;
 
@@ -33,6 +38,9 @@ pub struct Credentials {
     pub user: Option<String>,
     /// The password, if the host will ask for one.
     pub password: Option<Secret>,
+    /// Whether one-time codes are to be had without a person: then a second password that is asked for is
+    /// one, and so is a passcode.
+    pub has_codes: bool,
 }
 
 /// How long a login may take.
@@ -61,6 +69,10 @@ pub enum LoginEvent {
     RetriedUser,
     /// The password was typed.
     SentPassword,
+    /// The one-time code was typed.
+    SentCode,
+    /// An item was chosen from a menu, by this key.
+    Chose(String),
     /// The host asked the terminal something, and had its answer.
     AnsweredTerminalQuery,
     /// The host wanted RETURN, any key, or the next page.
@@ -95,8 +107,15 @@ pub struct LoggedIn {
     pub seven_bit: bool,
 }
 
+impl LoggedIn {
+    /// Whether only a shell has such a prompt. Menus and editors may have any other, `>` among them.
+    pub fn is_surely_a_shell(&self) -> bool {
+        self.look == PromptLook::Shell && self.prompt.trim_end().ends_with(['$', '#', '%', '❯', '➜', 'λ'])
+    }
+}
+
 /// How a login ends.
 pub type LoginOutcome = Result<LoggedIn, LoginError>;
 
-/// From the first poll to a shell prompt, in line time.
+/// From the first poll to a shell prompt, in line time; behind a one-time code anew, for it was waited for.
 pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(120);

@@ -9,6 +9,10 @@ pub enum Prompt {
     User,
     /// The password of that user.
     Password,
+    /// A code that is good for once.
+    Code,
+    /// A word that some hosts have for that, and others for a password.
+    Passcode,
     /// A new password, or the old one so that it can be changed.
     ChangePassword,
     /// RETURN, or any key.
@@ -27,19 +31,6 @@ pub enum Prompt {
     Shell,
 }
 
-/// What a line says about the login.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Statement {
-    /// The host will not let this user in.
-    Refused,
-    /// The password is right, but must be changed first.
-    Expired,
-    /// The host is busy with it.
-    Wait,
-    /// `ssh` on this machine does not go on with a host of this key.
-    HostKey,
-}
-
 /// What an unfinished line asks for, or `None` if it is nothing known. Parity, control sequences and
 /// our own echo are expected to be gone from it.
 pub fn prompt_look(line: &str) -> Option<Prompt> {
@@ -52,39 +43,10 @@ pub fn prompt_look(line: &str) -> Option<Prompt> {
         .map(|&(prompt, ..)| prompt)
         .or_else(|| looks_like_shell(line, &text).then_some(Prompt::Shell))
         .filter(|prompt| {
-            let asks_for_credentials = matches!(prompt, Prompt::User | Prompt::Password);
+            let asks_for_credentials =
+                matches!(prompt, Prompt::User | Prompt::Password | Prompt::Code | Prompt::Passcode);
             !(asks_for_credentials && NOT_FOR_US.iter().any(|words| find(&text, words).is_some()))
         })
-}
-
-/// What a line says about the login, or `None` if nothing.
-pub fn statement_look(line: &str) -> Option<Statement> {
-    let mut text = normalised(line);
-    text.truncate(STATEMENT_CHARS_MAX);
-    let says = |table: &[&str]| table.iter().any(|words| find(&text, words).is_some());
-    if says(HISTORY) {
-        None // what became of earlier logins
-    } else if says(EXPIRED) {
-        Some(Statement::Expired)
-    } else if says(REFUSED) {
-        Some(Statement::Refused)
-    } else if says(WAIT) {
-        Some(Statement::Wait)
-    } else {
-        None
-    }
-}
-
-/// What a line says about the login before anything was typed. Nobody is refused then, but by `ssh`,
-/// which tries keys first: `mary@host: Permission denied (publickey).`
-pub fn ssh_statement_look(line: &str) -> Option<Statement> {
-    let mut text = normalised(line);
-    text.truncate(STATEMENT_CHARS_MAX);
-    if HOST_KEY_REFUSED.iter().any(|words| find(&text, words).is_some()) {
-        Some(Statement::HostKey)
-    } else {
-        find(&text, "permission denied (").map(|_| Statement::Refused)
-    }
 }
 
 /// True if `ssh` itself asks for the password of a user whom it names: `mary@host's password:`,
@@ -118,6 +80,8 @@ enum Place {
     AskedFor,
     /// The same, even if the first word is glued to what stands before it.
     AskedForGlued,
+    /// In any place of a line that ends as [`Place::Asked`] does, glued or not.
+    AskedAbout,
     /// Anywhere.
     Anywhere,
 }
@@ -131,14 +95,20 @@ impl Place {
             Some((mark @ (':' | '>' | '?' | '：'), body)) => (trimmed_end(body), *mark),
             Some(_) | None => return false,
         };
-        let found = if self == Self::AskedForGlued { find_glued(body, words) } else { find(body, words) };
+        let found = match self {
+            Self::AskedForGlued | Self::AskedAbout => find_glued(body, words),
+            Self::Asked | Self::AskedAlone | Self::AskedFor | Self::Anywhere => find(body, words),
+        };
         let Some((start, end)) = found else { return false };
+        if self == Self::AskedAbout {
+            return true;
+        }
         let (before, after) = (&body[..start], &body[end..]);
         if before.len() > BEFORE_PROMPT_CHARS_MAX || (mark == '?' && !before.is_empty()) {
             return false;
         }
         match self {
-            Self::Asked | Self::Anywhere => after.is_empty(),
+            Self::Asked | Self::AskedAbout | Self::Anywhere => after.is_empty(),
             Self::AskedAlone => after.is_empty() && before.is_empty(),
             Self::AskedFor | Self::AskedForGlued => {
                 after.is_empty() || TAILS.iter().any(|tail| is_tail(after, tail))
@@ -172,7 +142,7 @@ fn looks_like_shell(line: &str, text: &[char]) -> bool {
 }
 
 /// Lower case, single spaces, none at the ends.
-fn normalised(line: &str) -> Vec<char> {
+pub(super) fn normalised(line: &str) -> Vec<char> {
     let mut text: Vec<char> = Vec::new();
     for c in line.trim().chars().flat_map(char::to_lowercase) {
         if c.is_whitespace() && text.last() == Some(&' ') {
@@ -189,7 +159,7 @@ fn trimmed_end(text: &[char]) -> &[char] {
 }
 
 /// Where `words` stand last in a text, as words of their own.
-fn find(text: &[char], words: &str) -> Option<(usize, usize)> {
+pub(super) fn find(text: &[char], words: &str) -> Option<(usize, usize)> {
     find_where(text, words, |start, end| is_word_edge(text, start) && is_word_edge(text, end))
 }
 
@@ -226,8 +196,6 @@ fn same_letter(expected: char, found: char) -> bool {
 
 /// A longer unfinished line is no prompt.
 const PROMPT_CHARS_MAX: usize = 256;
-/// Statements stand at the beginning of a line, after a host's name at most.
-const STATEMENT_CHARS_MAX: usize = 256;
 /// What may stand before the words of a prompt: a host name, `Enter your`, a greeting.
 const BEFORE_PROMPT_CHARS_MAX: usize = 120;
 /// What may follow `Password`: ` for mary@EXAMPLE.ORG`.
@@ -245,20 +213,9 @@ const TAILS: &[&str] = &[
 /// password come before those that must.
 #[rustfmt::skip]
 const ROWS: &[(Prompt, Place, &[&str])] = &[
-    (Prompt::ChangePassword, Place::AskedForGlued, &[
-        "new password", "new unix password", "new passwd", "old password", "current password",
-        "current unix password", "(current) unix password", "(current) password", "existing password",
-        "retype password", "re-enter password", "reenter password", "verify password", "verification",
-        "confirm password", "password again", "password (again)", "new passphrase",
-        "neues passwort", "neues unix-passwort", "altes passwort", "aktuelles passwort", "derzeitiges passwort",
-        "neues kennwort", "altes kennwort", "aktuelles kennwort", "passwort wiederholen", "passwort bestätigen",
-        "nouveau mot de passe", "ancien mot de passe", "mot de passe actuel", "mot de passe unix (actuel)",
-        "nueva contraseña", "contraseña nueva", "contraseña actual", "contraseña antigua", "contraseña anterior",
-        "nuova password", "vecchia password", "password attuale", "password corrente",
-        "nova senha", "senha atual", "senha antiga", "nieuw wachtwoord", "huidig wachtwoord", "oud wachtwoord",
-        "nytt lösenord", "nuvarande lösenord", "nytt passord", "nowe hasło", "bieżące hasło", "obecne hasło",
-        "nové heslo", "současné heslo", "новый пароль", "текущий пароль", "старый пароль",
-    ]),
+    (Prompt::ChangePassword, Place::AskedForGlued, CHANGE),
+    // `New password (at least 8 characters, not one that was used before):`
+    (Prompt::ChangePassword, Place::AskedAbout, NEW),
     (Prompt::PressReturn, Place::Anywhere, &[
         "press return", "press <return>", "press [return]", "press enter", "press <enter>", "press [enter]",
         "press the return key", "press the enter key", "press any key", "press a key", "press carriage return",
@@ -285,8 +242,24 @@ const ROWS: &[(Prompt, Place, &[&str])] = &[
         "please type 'yes', 'no' or the fingerprint:",
     ]),
     (Prompt::KeyPassphrase, Place::Anywhere, &["enter passphrase for", "enter pin for"]),
+    (Prompt::Code, Place::AskedFor, &[
+        "verification code", "authentication code", "authenticator code", "security code", "one-time password",
+        "one time password", "one-time code", "one time code", "one-time passcode", "onetime password", "otp",
+        "otp code", "otp password", "otp token", "totp", "totp code", "hotp", "token", "token code", "tokencode",
+        "token value", "mfa code", "2fa code", "tfa code", "two-factor code", "two factor code", "second factor",
+        "2nd factor", "6-digit code", "6 digit code", "six-digit code", "sms code", "duo passcode",
+        "passcode or option", "yubikey", "s/key", "s/key password", "response", "authenticator", "enter code",
+        "enter the code", "your code", "bestätigungscode", "einmalpasswort", "einmalkennwort", "sicherheitscode",
+        "code de vérification", "code de sécurité", "mot de passe à usage unique", "código de verificación",
+        "código de seguridad", "contraseña de un solo uso", "codice di verifica", "codice di sicurezza",
+        "código de verificação", "verificatiecode", "verifieringskod", "kod weryfikacyjny", "код подтверждения",
+        "одноразовый пароль", "验证码", "確認コード", "認証コード",
+    ]),
+    (Prompt::Code, Place::AskedAlone, &["code"]),
+    (Prompt::Code, Place::AskedAbout, &["s/key", "otp-md4", "otp-md5", "otp-sha1"]), // the challenge is in it
+    (Prompt::Passcode, Place::AskedFor, &["passcode", "pass code"]),
     (Prompt::Password, Place::AskedFor, &[
-        "password", "passwd", "pass word", "passphrase", "pass phrase", "passcode", "pin",
+        "password", "passwd", "pass word", "passphrase", "pass phrase", "pin",
         "passwort", "kennwort", "paßwort", "mot de passe", "contraseña", "contrasena", "clave",
         "contrasenya", "pasahitza", "contrasinal", "parola d'ordine", "parola", "senha", "palavra-passe",
         "palavra passe", "wachtwoord", "lösenord", "losenord", "passord", "adgangskode", "kodeord", "salasana",
@@ -313,6 +286,32 @@ const ROWS: &[(Prompt, Place, &[&str])] = &[
     ]),
     (Prompt::User, Place::AskedAlone, &["user", "name", "id", "uid", "ogin", "gin", "sername"]),
     (Prompt::User, Place::Asked, &["enter user", "your user", "host user", "please login", "please log in"]),
+];
+
+/// How a change of the password goes on.
+#[rustfmt::skip]
+const CHANGE: &[&str] = &[
+    "new password", "new unix password", "new passwd", "old password", "current password",
+    "current unix password", "(current) unix password", "(current) password", "existing password",
+    "retype password", "re-type password", "repeat password", "re-enter password", "reenter password", "verify password", "verification",
+    "confirm password", "password again", "password (again)", "new passphrase",
+    "neues passwort", "neues unix-passwort", "altes passwort", "aktuelles passwort", "derzeitiges passwort",
+    "neues kennwort", "altes kennwort", "aktuelles kennwort", "passwort wiederholen", "passwort bestätigen",
+    "nouveau mot de passe", "ancien mot de passe", "mot de passe actuel", "mot de passe unix (actuel)",
+    "nueva contraseña", "contraseña nueva", "contraseña actual", "contraseña antigua", "contraseña anterior",
+    "nuova password", "vecchia password", "password attuale", "password corrente",
+    "nova senha", "senha atual", "senha antiga", "nieuw wachtwoord", "huidig wachtwoord", "oud wachtwoord",
+    "nytt lösenord", "nuvarande lösenord", "nytt passord", "nowe hasło", "bieżące hasło", "obecne hasło",
+    "nové heslo", "současné heslo", "новый пароль", "текущий пароль", "старый пароль",
+];
+
+/// Those of them that stand in no other question.
+#[rustfmt::skip]
+const NEW: &[&str] = &[
+    "new password", "new unix password", "new passphrase", "old password", "current password",
+    "neues passwort", "neues kennwort", "nouveau mot de passe", "nueva contraseña", "contraseña nueva",
+    "nuova password", "nova senha", "nieuw wachtwoord", "nytt lösenord", "nytt passord", "nowe hasło",
+    "nové heslo", "новый пароль",
 ];
 
 /// Lines that ask for a name or a password, but not for this user's.
@@ -349,190 +348,6 @@ const NOT_FOR_US: &[&str] = &[
     "forgot",
     "forgotten",
     "lost",
-];
-
-/// The host says no.
-const REFUSED: &[&str] = &[
-    "login incorrect",
-    "login failed",
-    "login failure",
-    "login invalid",
-    "login denied",
-    "login refused",
-    "login not allowed",
-    "logins are not allowed",
-    "logins are disabled",
-    "incorrect login",
-    "invalid login",
-    "bad login",
-    "illegal login",
-    "login error",
-    "you entered an invalid login name or password",
-    "logon failure",
-    "logon failed",
-    "authentication failure",
-    "authentication failed",
-    "authentication failures",
-    "authentication error",
-    "authorization failure",
-    "permission denied",
-    "access denied",
-    "access is denied",
-    "access not permitted",
-    "not permitted to log in",
-    "not allowed to log in",
-    "invalid password",
-    "incorrect password",
-    "password incorrect",
-    "bad password",
-    "wrong password",
-    "password invalid",
-    "invalid username",
-    "invalid user name",
-    "invalid user",
-    "unknown user",
-    "unknown login",
-    "no such user",
-    "unknown userid",
-    "bad user",
-    "user validation error",
-    "account has expired",
-    "account is expired",
-    "account expired",
-    "account is locked",
-    "account locked",
-    "account has been locked",
-    "account is disabled",
-    "account disabled",
-    "account has been disabled",
-    "account is currently not available",
-    "account not available",
-    "too many failed",
-    "too many login",
-    "too many tries",
-    "too many attempts",
-    "maximum number of tries",
-    "no home directory",
-    "anmeldung fehlgeschlagen",
-    "login fehlgeschlagen",
-    "login falsch",
-    "falsches passwort",
-    "authentifizierung fehlgeschlagen",
-    "zugriff verweigert",
-    "keine berechtigung",
-    "fehler bei authentifizierung",
-    "échec d'authentification",
-    "échec de l'authentification",
-    "identifiant incorrect",
-    "identification incorrecte",
-    "login incorrect",
-    "mot de passe incorrect",
-    "accès refusé",
-    "permission non accordée",
-    "login incorrecto",
-    "nombre de usuario incorrecto",
-    "contraseña incorrecta",
-    "fallo de autenticación",
-    "acceso denegado",
-    "entrada incorrecta",
-    "login errato",
-    "login non corretto",
-    "autenticazione fallita",
-    "accesso negato",
-    "password errata",
-    "login incorreto",
-    "senha incorreta",
-    "falha de autenticação",
-    "falha na autenticação",
-    "acesso negado",
-    "aanmelden mislukt",
-    "onjuist wachtwoord",
-    "inloggen mislukt",
-    "toegang geweigerd",
-    "inloggningen misslyckades",
-    "felaktig inloggning",
-    "åtkomst nekad",
-    "niepoprawny login",
-    "błędne hasło",
-    "nieprawidłowe hasło",
-    "nesprávné přihlášení",
-    "chybné přihlášení",
-    "неверный пароль",
-    "неверный логин",
-    "вход неверен",
-    "ошибка входа",
-    "доступ запрещён",
-    "доступ запрещен",
-];
-
-/// OpenSSH does not like the host's key.
-const HOST_KEY_REFUSED: &[&str] = &[
-    "remote host identification has changed",
-    "and you have requested strict checking",
-    "host key verification failed",
-];
-
-/// The host wants another password first.
-const EXPIRED: &[&str] = &[
-    "password has expired",
-    "password is expired",
-    "password expired",
-    "password aged",
-    "password has aged",
-    "passwd has expired",
-    "required to change your password",
-    "must change your password",
-    "must change your passwd",
-    "need to change your password",
-    "choose a new password",
-    "choose a new one",
-    "change your password now",
-    "change your expired password",
-    "passwort ist abgelaufen",
-    "passwort abgelaufen",
-    "passwort sofort ändern",
-    "kennwort ist abgelaufen",
-    "mot de passe a expiré",
-    "mot de passe est expiré",
-    "changer votre mot de passe",
-    "contraseña ha caducado",
-    "contraseña ha expirado",
-    "debe cambiar su contraseña",
-    "password è scaduta",
-    "password scaduta",
-    "senha expirou",
-    "wachtwoord is verlopen",
-    "lösenord har gått ut",
-    "hasło wygasło",
-    "срок действия пароля истёк",
-];
-
-/// The host is busy, and says so.
-const WAIT: &[&str] = &[
-    "please wait",
-    "one moment",
-    "stand by",
-    "checking",
-    "verifying",
-    "authenticating",
-    "bitte warten",
-    "patientez",
-];
-
-/// Lines about logins of the past, or of the future.
-const HISTORY: &[&str] = &[
-    "last login",
-    "last failed login",
-    "last unsuccessful login",
-    "last successful login",
-    "since the last",
-    "since your last",
-    "since last",
-    "failed login attempt",
-    "failed login attempts",
-    "failures since",
-    "will expire",
-    "expires in",
 ];
 
 #[cfg(test)]

@@ -1,4 +1,7 @@
-//! The line a host is writing: what stands on it now, with 7-bit parity undone.
+//! The line a host is writing: what stands on it now, with 7-bit parity undone. It may have echoed a
+//! password there, so all of it is wiped.
+
+use zeroize::Zeroize;
 
 use super::escape::{Escapes, Piece, Query};
 
@@ -126,6 +129,9 @@ impl OpenLine {
         if let Some(column) = self.column.take() {
             self.wipe_from(self.offset_of(column));
         }
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve_exact(LINE_MAX); // never copied to where it would not be wiped
+        }
         if self.bytes.len() >= LINE_MAX {
             // No prompt is that long; its end may be one.
             self.bytes.drain(..LINE_MAX / 2);
@@ -150,7 +156,7 @@ impl OpenLine {
     }
 
     fn clear(&mut self) {
-        self.bytes.clear();
+        self.bytes.zeroize();
         self.column = None;
         self.answered = None;
         self.secret = false;
@@ -185,6 +191,18 @@ impl OpenLine {
         let answered = self.answered.map(|_| text.len());
         text.push_str(&decode(&self.bytes[cut..end]));
         Line { text, answered, secret: self.secret }
+    }
+}
+
+impl Drop for OpenLine {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.text.zeroize();
     }
 }
 
@@ -265,7 +283,7 @@ impl Parity {
 }
 
 /// What stands for a password where a host shows it.
-pub(super) const MASK: &str = "***";
+const MASK: &str = "***";
 /// Bytes of an unfinished line that are kept; of a longer one the end.
 const LINE_MAX: usize = 1024;
 /// Bytes seen before parity is believed in: `CR LF login:` is eight.

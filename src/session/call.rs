@@ -20,10 +20,10 @@ use super::recall::{Ahead, First, Recall};
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{AccountConfig, Config, LineConfig};
-use crate::login::PromptLook;
+use crate::login::{LoggedIn, PromptLook};
 use crate::machine::Machine;
 use crate::modem::{ConnectInfo, Said};
-use crate::secret::Secret;
+use crate::secret::{Masks, Secret};
 use crate::shell::probe::probe_command;
 use crate::shell::{
     Foreseen, HostFacts, Open, OpenOptions, REPLY_BYTES_MAX, Reply, Shell, ShellError, ShellEvent,
@@ -141,6 +141,11 @@ impl Session<'_> {
     /// Tells whoever watches.
     pub fn tell(&mut self, progress: Progress) {
         (self.watch)(progress);
+    }
+
+    /// What is hidden in this call, for whoever shows what the host has said.
+    pub fn masks(&self) -> Masks {
+        self.link.transcript.masks()
     }
 
     /// Bits a second that the line carries from the host, as far as known.
@@ -323,6 +328,10 @@ async fn on_line<T>(
         Err(failure) => return (Err(failure), report),
     };
     let mut link = Link::new(opened, std::mem::replace(transcript, Transcript::silent()));
+    if let Some(password) = &plan.password {
+        link.transcript.hide(password);
+    }
+    let masks = link.transcript.masks();
     let mut carrier_since = line.modem.is_none().then(now);
     // Whatever breaks the call off, it is told where that happened.
     let stage = Cell::new(Stage::Opening);
@@ -330,7 +339,10 @@ async fn on_line<T>(
         if let Progress::Stage(begun, _) = &progress {
             stage.set(*begun);
         }
-        watch(progress);
+        watch(match progress {
+            Progress::Note(note) => Progress::Note(masks.message(&note)),
+            other @ (Progress::Stage(..) | Progress::Bytes { .. }) => other,
+        });
     };
     let mut went = {
         let going = what(OnLine {
@@ -371,7 +383,20 @@ async fn on_line<T>(
     report.bytes_up = link.bytes_up;
     recall.keep(&went, link.eight_bit(), link.bytes_down + link.bytes_up, watch);
     *transcript = link.transcript;
-    (went, report)
+    hide_in_report(&masks, &mut report);
+    let hidden = |failure: Failure| Failure { message: masks.message(&failure.message), ..failure };
+    (went.map_err(hidden), report)
+}
+
+/// A modem may say what it still has of another call, and so may who is in its way.
+fn hide_in_report(masks: &Masks, report: &mut CallReport) {
+    for said in &mut report.statistics {
+        said.lines.iter_mut().for_each(|line| *line = masks.text(line));
+    }
+    if let Some(connect) = &mut report.connect {
+        connect.text = masks.text(&connect.text);
+    }
+    report.off_hook = report.off_hook.as_deref().map(|why| masks.message(why));
 }
 
 fn between(since: Option<Instant>, until: Instant) -> Duration {
@@ -405,13 +430,17 @@ pub(super) async fn open_shell(
     plan: &CallPlan,
     link: &mut Link,
     watch: Watch<'_>,
-    look: PromptLook,
+    logged_in: &LoggedIn,
     recall: &mut Recall,
 ) -> Result<Shell, Failure> {
     watch(Progress::Stage(Stage::Shell, String::new()));
+    // A shell was behind this very prompt the last time.
+    let is_known = recall.logged_in(logged_in);
     // Behind a prompt that the login knew, the line has been quiet for long enough already.
-    let settle = if look == PromptLook::Shell { SETTLE_AT_PROMPT } else { OpenOptions::default().settle };
-    let mut open = Open::new(plan.nonce, OpenOptions { settle, ..OpenOptions::default() });
+    let at_prompt = is_known || logged_in.look == PromptLook::Shell;
+    let settle = if at_prompt { SETTLE_AT_PROMPT } else { OpenOptions::default().settle };
+    let careful = !is_known && !logged_in.is_surely_a_shell();
+    let mut open = Open::new(plan.nonce, OpenOptions { settle, careful, ..OpenOptions::default() });
     if let Some(known) = recall.known(plan) {
         open = open.knowing(known);
     }
@@ -430,6 +459,8 @@ pub(super) async fn open_shell(
 
 fn shell_failure(stage: Stage, error: &ShellError, link: &Link) -> Failure {
     let ending = match (link.end(), error) {
+        // The line that it refused may have logged us out.
+        (_, ShellError::NoSh { .. } | ShellError::Multiplexed { .. }) => Ending::HostLacks,
         (Some(_), _) | (None, ShellError::CarrierLost { .. }) => return line_failure(stage, link),
         (None, ShellError::NotAShell { .. } | ShellError::Silent { .. }) if stage == Stage::Shell => {
             Ending::LoginTimeout
@@ -445,7 +476,8 @@ fn shell_failure(stage: Stage, error: &ShellError, link: &Link) -> Failure {
             | ShellError::CommandTooLong { .. },
         ) => Ending::PeerMisbehaved,
     };
-    Failure::new(ending, stage, error)
+    let masks = link.transcript.masks();
+    Failure::new(ending, stage, error.clone().masked(|said| masks.text(said)))
 }
 
 /// The line ended under us.

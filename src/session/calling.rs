@@ -23,9 +23,7 @@ pub(super) async fn reach(on: &mut OnLine<'_>) -> Result<Shell, Failure> {
     }
     let user = on.plan.account.user.as_deref();
     let logged_in = log_in(on.plan, user, on.link, on.watch, on.recall, &mut in_transcript).await?;
-    let is_known = on.recall.logged_in(&logged_in);
-    let look = if is_known { PromptLook::Shell } else { logged_in.look };
-    open_shell(on.plan, on.link, on.watch, look, on.recall).await
+    open_shell(on.plan, on.link, on.watch, &logged_in, on.recall).await
 }
 
 /// From a line just opened to a host that waits for a login. A shell, if a host that was to call back has
@@ -87,11 +85,12 @@ async fn ask_to_call_back(
 ) -> Result<Option<Shell>, Failure> {
     // What is remembered is of the call that the host makes.
     let mut nothing = Recall::default();
-    let look = match log_in(plan, user, link, watch, &mut nothing, &mut in_transcript).await {
-        Ok(logged_in) => logged_in.look,
+    let logged_in = match log_in(plan, user, link, watch, &mut nothing, &mut in_transcript).await {
+        Ok(logged_in) => logged_in,
         Err(_) if carrier_lost(link) => return Ok(None),
         Err(failure) => return Err(failure),
     };
+    let look = logged_in.look;
     if look != PromptLook::Shell {
         // `Calling you back` and nothing behind it: whatever is typed now might stop that.
         let mut wait = UntilHungUp { wait: HOST_HANGS_UP_WAIT, until: None, over: false };
@@ -101,7 +100,7 @@ async fn ask_to_call_back(
             return Ok(None);
         }
     }
-    match open_shell(plan, link, watch, look, &mut nothing).await {
+    match open_shell(plan, link, watch, &logged_in, &mut nothing).await {
         Ok(shell) => Ok(Some(shell)),
         Err(_) if carrier_lost(link) => Ok(None),
         Err(failure) if failure.ending == Ending::LoginTimeout && look != PromptLook::Shell => {

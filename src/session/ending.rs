@@ -55,6 +55,12 @@ pub enum Ending {
     LoginRefused,
     /// The host wants a new password first.
     LoginExpired,
+    /// The host has locked the account.
+    AccountLocked,
+    /// So many are logged in on the host that nobody more is let in.
+    TooManySessions,
+    /// The host lets nobody in for the time being.
+    LoginsClosed,
     /// This number is not dialled any more: the modem refuses it, or a person has answered there.
     Blacklisted,
     /// The network or the other end does not want the call.
@@ -85,6 +91,8 @@ pub enum Stage {
     Shell,
     /// The line is in a person's hands.
     Terminal,
+    /// Carrying files in or out.
+    Files,
     /// Looking at the mailbox.
     Survey,
     /// Carrying the mail.
@@ -107,6 +115,7 @@ impl std::fmt::Display for Stage {
             Self::LoggingIn => "logging in",
             Self::Shell => "setting up the shell",
             Self::Terminal => "in the terminal",
+            Self::Files => "carrying files",
             Self::Survey => "looking at the mailbox",
             Self::Transfer => "carrying the mail",
             Self::Delivery => "delivering",

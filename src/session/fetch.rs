@@ -207,14 +207,16 @@ fn keep(store: &mut Store, every: u64, offset: u64, bytes: &[u8]) -> Result<(), 
 /// What an error of the store means for the call.
 pub fn store_failure(stage: Stage, error: &StoreError) -> Failure {
     let ending = match error {
-        StoreError::Busy { .. } | StoreError::MboxLocked { .. } | StoreError::MemoryLocked { .. } => {
-            Ending::MailboxLocked
-        }
+        StoreError::Busy { .. }
+        | StoreError::MboxLocked { .. }
+        | StoreError::MemoryLocked { .. }
+        | StoreError::PartLocked { .. } => Ending::MailboxLocked,
         StoreError::NotAnMbox { .. } | StoreError::NoBoundary { .. } | StoreError::LedgerDamaged { .. } => {
             Ending::BadData
         }
         StoreError::AccountName { .. } => Ending::Config,
-        StoreError::NoSuchMessage { .. }
+        StoreError::NameTaken { .. }
+        | StoreError::NoSuchMessage { .. }
         | StoreError::MessageGone { .. }
         | StoreError::MessageTooLarge { .. }
         | StoreError::RemovalTooLong => Ending::Usage,

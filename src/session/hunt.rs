@@ -91,6 +91,7 @@ pub(super) fn says(failure: &Failure, trial: Trial) -> Says {
         Stage::LoggingIn
         | Stage::Shell
         | Stage::Terminal
+        | Stage::Files
         | Stage::Survey
         | Stage::Transfer
         | Stage::Delivery
@@ -125,6 +126,7 @@ pub(super) fn passes_on(failure: &Failure, trial: Trial) -> bool {
         Stage::Preparing
         | Stage::Shell
         | Stage::Terminal
+        | Stage::Files
         | Stage::Survey
         | Stage::Transfer
         | Stage::Delivery

@@ -11,6 +11,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use zeroize::Zeroize;
 
 use self::no_carrier::NoCarrierText;
 use super::transcript::Transcript;
@@ -18,14 +19,16 @@ use crate::line::{BREAK_MAX, Leads, Line};
 use crate::machine::BITS_PER_BYTE;
 use crate::machine::{Control, LineClock, Machine, Output};
 use crate::modem::ConnectInfo;
+use crate::secret::WipedQueue;
 
 /// A line with everything that outlives the single conversation.
 pub struct Link {
     line: Box<dyn Line>,
     /// The dialogue, for whoever wants to see it.
     pub transcript: Transcript,
-    input: Vec<u8>,
-    queue: Vec<u8>,
+    /// A host's echo may be in it, and in the queue a password: neither leaves a copy.
+    input: WipedQueue,
+    queue: WipedQueue,
     clock: LineClock,
     /// Bits a second that the line takes from us; `None` is without limit.
     rate: Option<u32>,
@@ -64,8 +67,8 @@ impl Link {
         Self {
             line,
             transcript,
-            input: Vec::new(),
-            queue: Vec::new(),
+            input: WipedQueue::default(),
+            queue: WipedQueue::default(),
             clock: LineClock::default(),
             rate,
             rate_down: rate,
@@ -134,9 +137,9 @@ impl Link {
         self.seven_bit_host = true;
     }
 
-    /// What the line's own program said last, where it is one.
+    /// What the line's own program said last, where it is one; secrets masked.
     pub fn last_words(&self) -> Option<String> {
-        self.line.last_words()
+        self.line.last_words().map(|said| self.transcript.masks().text(&said))
     }
 
     /// The port's leads now; `None` where they are unknown, or the line has ended.
@@ -152,7 +155,16 @@ impl Link {
 
     /// What has arrived and no machine has taken, for a person's eyes.
     pub(super) fn take_arrived(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.input)
+        let arrived = self.input.to_vec();
+        self.input.clear();
+        arrived
+    }
+
+    /// Puts back what was taken and belongs to a machine: it comes before what arrived since.
+    pub fn give_back(&mut self, bytes: &[u8]) {
+        let since = std::mem::take(&mut self.input);
+        self.input.extend_from_slice(bytes);
+        self.input.extend_from_slice(&since);
     }
 
     /// Queues what a person types.
@@ -249,7 +261,7 @@ impl Link {
             let deadline = loop {
                 let now = self.line_now();
                 let taken = if self.input.is_empty() { 0 } else { machine.handle_input(now, &self.input) };
-                self.input.drain(..taken);
+                self.input.take_off(taken);
                 if self.end.is_some() && taken == 0 && !told_hangup {
                     told_hangup = true;
                     machine.handle_hangup(now);
@@ -359,7 +371,10 @@ impl Link {
         .await;
         match moved {
             Moved::In(Ok(0)) => self.end_of_file(),
-            Moved::In(Ok(count)) => self.take_in(&buffer[..count]),
+            Moved::In(Ok(count)) => {
+                self.take_in(&buffer[..count]);
+                buffer[..count].zeroize();
+            }
             Moved::In(Err(error)) => self.port_gone(error.to_string()),
             // A line that takes none of some would be asked again at once, for ever.
             Moved::Out(Ok(0)) => self.write_failed(&std::io::ErrorKind::WriteZero.into()),
@@ -386,6 +401,7 @@ impl Link {
             Some(Ok(0)) => self.end_of_file(),
             Some(Ok(count)) => {
                 self.take_in(&buffer[..count]);
+                buffer[..count].zeroize();
                 return true;
             }
             Some(Err(error)) => self.port_gone(error.to_string()),
@@ -405,7 +421,7 @@ impl Link {
 
     fn account_for_sent(&mut self, count: usize) {
         let now = wall_now();
-        self.queue.drain(..count);
+        self.queue.take_off(count);
         self.bytes_up += count as u64;
         self.last_accepted = Some(now);
         if let Some(rate) = self.rate {

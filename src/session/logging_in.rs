@@ -1,36 +1,60 @@
-//! Logging in, and the one question on the way that only a person can answer: is this the host's key?
+//! Logging in, and the questions on the way that only a person can answer: is this the host's key, and what is
+//! the one-time code?
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::call::{CallPlan, line_failure};
+use super::call::{CallPlan, line_failure, now};
 use super::link::{LineEnd, Link};
 use super::recall::Recall;
-use super::{Ending, Failure, Progress, Stage, Watch};
-use crate::login::{Credentials, LoggedIn, Login, LoginError, LoginEvent, LoginLimits};
+use super::{Ending, Failure, Progress, Stage, Watch, second_factor};
+use crate::login::{Credentials, LoggedIn, Login, LoginError, LoginEvent, LoginLimits, LoginOutcome};
 use crate::machine::{Machine, Output, Transmit};
+use crate::secret::Secret;
+use crate::shell::refusal::no_shell_given;
 
-/// Shows a person a question of `ssh` about a host's key, and says whether the answer was yes. It may
-/// block for as long as the person likes.
+/// Asks a person what only a person can tell. It may block for as long as the person likes.
 #[derive(Clone)]
-pub struct AskPerson(Arc<dyn Fn(&str) -> bool + Send + Sync>);
+pub struct AskPerson {
+    says_yes: Ask<bool>,
+    code: Ask<Option<Secret>>,
+}
+
+type Ask<T> = Arc<dyn Fn(&str) -> T + Send + Sync>;
 
 impl AskPerson {
-    /// Asks in this way.
-    pub fn new(ask: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(ask))
+    /// Asks in these ways: shows a question of `ssh` about a host's key, and says whether the answer was yes;
+    /// shows what the host says of a one-time code, and gives the code.
+    pub fn new(
+        says_yes: impl Fn(&str) -> bool + Send + Sync + 'static,
+        code: impl Fn(&str) -> Option<Secret> + Send + Sync + 'static,
+    ) -> Self {
+        Self { says_yes: Arc::new(says_yes), code: Arc::new(code) }
     }
 
     /// The answer, or no if there is none in time: `ssh` has connected, and the host does not wait.
     async fn says_yes(&self, question: String) -> bool {
-        let ask = Arc::clone(&self.0);
-        let (answer, answered) = tokio::sync::oneshot::channel();
-        // A thread of its own, which nobody waits for: a call that is interrupted ends while it reads.
-        let asking = std::thread::Builder::new().name("question".into()).spawn(move || {
-            let _ = answer.send(ask(&question)); // the call may be over
-        });
-        asking.is_ok() && matches!(tokio::time::timeout(PERSON_WAIT, answered).await, Ok(Ok(true)))
+        let ask = Arc::clone(&self.says_yes);
+        in_time(move || ask(&question)).await == Some(true)
     }
+
+    /// The code, if it comes in time.
+    pub(super) async fn code(&self, question: String) -> Option<Secret> {
+        let ask = Arc::clone(&self.code);
+        in_time(move || ask(&question)).await.flatten()
+    }
+}
+
+/// What somebody tells who may block, or `None` if the host would not have waited for it.
+///
+/// He has a thread of his own, which nobody waits for: a call that is interrupted ends meanwhile.
+pub(super) async fn in_time<T: Send + 'static>(asks: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    let asking = std::thread::Builder::new().name("question".into()).spawn(move || {
+        let _ = answer.send(asks()); // the call may be over
+    });
+    asking.ok()?;
+    tokio::time::timeout(PERSON_WAIT, answered).await.ok()?.ok()
 }
 
 impl std::fmt::Debug for AskPerson {
@@ -49,21 +73,9 @@ pub(super) async fn log_in(
 ) -> Result<LoggedIn, Failure> {
     let user = user.map(str::to_owned);
     watch(Progress::Stage(Stage::LoggingIn, user.clone().unwrap_or_default()));
-    if let Some(password) = &plan.password {
-        link.transcript.hide(password.clone());
-    }
-    let credentials = Credentials { user, password: plan.password.clone() };
-    let mut outcome = try_once(&credentials, link, recall, said).await?;
-    // A host that is reached through another is asked about too.
-    for _ in 0..HOST_KEYS_MAX {
-        let (Err(LoginError::HostKeyUnknown { last }), Some(person)) = (&outcome, &plan.ask) else { break };
-        if !person.says_yes(last.lines().join("\n")).await {
-            let message = "the host's key was not said to be right";
-            return Err(Failure::new(Ending::Config, Stage::LoggingIn, message));
-        }
-        say(YES, link).await?;
-        outcome = try_once(&credentials, link, recall, said).await?;
-    }
+    let has_codes = plan.account.otp.is_some();
+    let credentials = Credentials { user, password: plan.password.clone(), has_codes };
+    let outcome = answering(plan, &credentials, link, recall, said).await?;
     let logged_in = outcome.map_err(|error| failure(error, link))?;
     if logged_in.seven_bit {
         link.host_sends_seven_bits();
@@ -72,29 +84,85 @@ pub(super) async fn log_in(
     Ok(logged_in)
 }
 
-async fn try_once(
+/// Logs in, and on the way gets the answers that only a person, or a program of the account, can give.
+async fn answering(
+    plan: &CallPlan,
     credentials: &Credentials,
     link: &mut Link,
     recall: &mut Recall,
     said: &mut dyn FnMut(LoginEvent),
-) -> Result<Result<LoggedIn, LoginError>, Failure> {
-    let login = Login::new(credentials.clone(), LoginLimits::default());
-    let mut login = login.knowing_prompt(recall.prompt());
-    let told = link.drive(&mut login, |_, event| {
+) -> Result<LoginOutcome, Failure> {
+    let prompt = recall.prompt();
+    let new = || Login::new(credentials.clone(), LoginLimits::default()).knowing_prompt(prompt.clone());
+    let mut login = new();
+    let mut outcome = pump(&mut login, link, recall, said).await?;
+    // A host that is reached through another is asked about too, and has codes of its own.
+    for _ in 0..QUESTIONS_MAX {
+        match (&outcome, &plan.ask) {
+            (Err(LoginError::HostKeyUnknown { last }), Some(person)) => {
+                if !person.says_yes(last.lines().join("\n")).await {
+                    let message = "the host's key was not said to be right";
+                    return Err(Failure::new(Ending::Config, Stage::LoggingIn, message));
+                }
+                say(YES, link).await?;
+                login = new();
+            }
+            (Err(LoginError::CodeWanted { challenge, last, .. }), _) => {
+                let Some(code) = second_factor::code(plan, challenge.as_ref(), last).await? else { break };
+                link.transcript.hide(&code);
+                login.give_code(code);
+            }
+            (_, _) => break,
+        }
+        outcome = pump(&mut login, link, recall, said).await?;
+    }
+    Ok(outcome)
+}
+
+async fn pump(
+    login: &mut Login,
+    link: &mut Link,
+    recall: &mut Recall,
+    said: &mut dyn FnMut(LoginEvent),
+) -> Result<LoginOutcome, Failure> {
+    let masks = link.transcript.masks();
+    let told = link.drive(login, |link, event| {
         if event == LoginEvent::SentPassword {
             recall.password_sent();
         }
-        said(event);
+        match event {
+            LoginEvent::Text(line) => said(LoginEvent::Text(masks.text(&line))),
+            act => {
+                link.transcript.detail(now(), &masks.text(&format!("login: {act:?}")));
+                said(act);
+            }
+        }
         Ok::<_, Failure>(())
     });
-    told.await
+    Ok(match told.await? {
+        Ok(logged_in) => Ok(LoggedIn { prompt: masks.text(&logged_in.prompt), ..logged_in }),
+        Err(error) => Err(error.masked(|words| masks.text(words))),
+    })
 }
 
 fn failure(error: LoginError, link: &Link) -> Failure {
+    if let LoginError::CarrierLost { last } | LoginError::Refused { last, .. } = &error
+        && let Some(said) = no_shell_given(last.lines().iter().map(String::as_str))
+    {
+        let message = format!(
+            "the host lets this user in, but not to a shell: \"{said}\". Ask its keeper for an ordinary login shell"
+        );
+        return Failure::new(Ending::HostLacks, Stage::LoggingIn, message);
+    }
     let ending = match &error {
         LoginError::Refused { .. } => Ending::LoginRefused,
         LoginError::Expired { .. } => Ending::LoginExpired,
-        LoginError::NoUser { .. }
+        LoginError::Locked { .. } => Ending::AccountLocked,
+        LoginError::TooManySessions { .. } => Ending::TooManySessions,
+        LoginError::Closed { .. } => Ending::LoginsClosed,
+        LoginError::CodeWanted { .. }
+        | LoginError::Menu { .. }
+        | LoginError::NoUser { .. }
         | LoginError::NoPassword { .. }
         | LoginError::HostKeyUnknown { .. }
         | LoginError::KeyLocked { .. } => Ending::Config,
@@ -141,7 +209,7 @@ impl Machine for Say {
 }
 
 const YES: &[u8] = b"yes\r";
-/// Host keys that a person is asked about in one login.
-const HOST_KEYS_MAX: usize = 4;
+/// Questions that are answered in one login.
+const QUESTIONS_MAX: usize = 6;
 /// sshd's LoginGraceTime is 120 s unless its keeper has set another.
-const PERSON_WAIT: Duration = Duration::from_secs(100);
+pub(super) const PERSON_WAIT: Duration = Duration::from_secs(100);

@@ -4,10 +4,11 @@
 //! [`link`] drives one machine over one line; [`transcript`] shows the dialogue; [`call`] strings the
 //! machines together from dialling to a shell and back to a modem on-hook. [`hunt`] says which line is
 //! taken, `opening` opens it, `calling` is how a call comes about, [`dialling`] the part with the modem,
-//! `logging_in` the one with the login and what only a person can answer there.
+//! `logging_in` the one with the login and what only a person can answer there, `second_factor` a code.
 //!
 //! [`fetch`], [`list`] and [`delete`] are what is done with a mailbox, [`work`] is any of them;
-//! [`by_shell`] is a mailbox behind a shell, [`by_path`] one on this machine. [`terminal`] gives the line
+//! [`by_shell`] is a mailbox behind a shell, [`by_path`] one on this machine. [`files`] carries
+//! files in and out. [`terminal`] gives the line
 //! to a person, [`bench`] speaks to a modem without an account. [`retry`] says when a number may be
 //! dialled, [`memory`] asks it. [`recall`] uses and renews what is remembered of a host. [`ending`] names every way in which a call can end.
 
@@ -20,6 +21,7 @@ pub mod delete;
 pub mod dialling;
 pub mod ending;
 pub mod fetch;
+pub mod files;
 pub mod hunt;
 pub mod link;
 pub mod list;
@@ -28,6 +30,7 @@ pub mod memory;
 mod opening;
 pub mod recall;
 pub mod retry;
+mod second_factor;
 pub mod terminal;
 pub mod transcript;
 pub mod work;

@@ -297,7 +297,13 @@ fn worth(last: &Last) -> Worth {
         // The modem says for how long; our own memory says hours.
         Ending::Delayed if last.dials > 0 => Worth::Another,
         Ending::Delayed | Ending::Blacklisted | Ending::Voice | Ending::Fax => Worth::Protected,
-        Ending::CarrierLost | Ending::LoginTimeout | Ending::TransferFailed if last.connected => {
+        Ending::CarrierLost
+        | Ending::LoginTimeout
+        | Ending::TooManySessions
+        | Ending::LoginsClosed
+        | Ending::TransferFailed
+            if last.connected =>
+        {
             Worth::Another
         }
         Ending::MailboxLocked if last.connected => Worth::Another,
@@ -311,6 +317,8 @@ fn worth(last: &Last) -> Worth {
         | Ending::NoDialtone
         | Ending::CarrierLost
         | Ending::LoginTimeout
+        | Ending::TooManySessions
+        | Ending::LoginsClosed
         | Ending::TransferFailed
         | Ending::PortLocked
         | Ending::MailboxLocked
@@ -320,6 +328,7 @@ fn worth(last: &Last) -> Worth {
         | Ending::HostLacks
         | Ending::LoginRefused
         | Ending::LoginExpired
+        | Ending::AccountLocked
         | Ending::NoPermission
         | Ending::Config
         | Ending::NoMailbox => Worth::Nothing,

@@ -1,12 +1,13 @@
 //! The dialogue as a person may see it: time-stamped, escaped, secrets masked.
 //!
 //! A password is masked in what is sent (its machine says so) and in what arrives (a host may echo
-//! it), also when it arrives in pieces. During a transfer only byte counts are shown.
+//! it), also when it arrives in pieces: by [`Masks`], and behind a secret that was typed up to the end of
+//! the line, whatever stands there. During a transfer only byte counts are shown.
 
 use std::time::{Duration, Instant};
 
 use crate::machine::Transmit;
-use crate::secret::Secret;
+use crate::secret::{MASK, Masks, Secret, WipedQueue};
 
 /// Takes the transcript's lines.
 pub type Sink = Box<dyn FnMut(&str) + Send>;
@@ -14,10 +15,15 @@ pub type Sink = Box<dyn FnMut(&str) + Send>;
 /// Writes the dialogue line by line to whoever asked for it.
 pub struct Transcript {
     sink: Option<Sink>,
-    secrets: Vec<Secret>,
+    masks: Masks,
+    detailed: bool,
     began: Option<Instant>,
     direction: Option<Direction>,
-    pending: Vec<u8>,
+    pending: WipedQueue,
+    /// Bytes at the front of `pending` that stand where a secret was typed.
+    typed: usize,
+    /// What arrives stands behind a secret that was typed, and may be so many bytes long.
+    behind_typed: usize,
     pending_since: Duration,
     payload: Option<(u64, u64)>,
 }
@@ -38,32 +44,49 @@ impl Transcript {
     pub fn new(sink: Option<Sink>) -> Self {
         Self {
             sink,
-            secrets: Vec::new(),
+            masks: Masks::default(),
+            detailed: false,
             began: None,
             direction: None,
-            pending: Vec::new(),
+            pending: WipedQueue::default(),
+            typed: 0,
+            behind_typed: 0,
             pending_since: Duration::ZERO,
             payload: None,
         }
     }
 
-    /// From now on this text is masked wherever it appears.
-    pub fn hide(&mut self, secret: Secret) {
-        if !secret.expose().is_empty() {
-            self.secrets.push(secret);
-        }
+    /// The same; [`Transcript::detail`] is shown too.
+    pub fn detailed(self) -> Self {
+        Self { detailed: true, ..self }
     }
 
-    /// Bytes that were sent.
+    /// From now on this text is masked wherever it appears: here, and in all that is masked by
+    /// [`Transcript::masks`].
+    pub fn hide(&mut self, secret: &Secret) {
+        self.masks.hide(secret.expose());
+    }
+
+    /// What is hidden in this call, for whoever shows what a host has said.
+    pub fn masks(&self) -> Masks {
+        self.masks.clone()
+    }
+
+    /// Bytes that were sent. Those of a secret are hidden from now on.
     pub fn sent(&mut self, now: Instant, transmit: &Transmit) {
+        if transmit.secret {
+            self.masks.hide_keys(&transmit.bytes);
+        }
         if self.sink.is_none() {
             return;
         }
         if transmit.secret {
             self.flush(true);
             self.write(now, Direction::Sent, MASK);
+            self.behind_typed = ECHO_MAX;
         } else {
             self.add(now, Direction::Sent, &transmit.bytes);
+            self.behind_typed = 0;
         }
     }
 
@@ -80,6 +103,13 @@ impl Transcript {
         let at = self.at(now);
         if let Some(sink) = &mut self.sink {
             sink(&format!("{} -- {text}", stamp(at)));
+        }
+    }
+
+    /// A remark that only who looks closely wants.
+    pub fn detail(&mut self, now: Instant, text: &str) {
+        if self.detailed {
+            self.note(now, text);
         }
     }
 
@@ -116,30 +146,22 @@ impl Transcript {
             if self.pending.is_empty() {
                 self.pending_since = self.at(now);
             }
-            self.pending.push(byte);
+            self.pending.extend_from_slice(&[byte]);
+            if direction == Direction::Received && self.behind_typed > 0 {
+                self.behind_typed = if byte == b'\n' { 0 } else { self.behind_typed - 1 };
+                self.typed = self.pending.len();
+            }
             let ends_line = byte == b'\n' || (byte == b'\r' && direction == Direction::Sent);
             if ends_line || self.pending.len() >= SHOWN_LINE_MAX {
-                self.flush(ends_line);
+                self.flush(false); // a host may have wrapped a secret
             }
         }
     }
 
-    /// Shows what is pending. Unless `all`, the beginning of a secret at its end is held back.
+    /// Shows what is pending. Unless `all`, what may be the beginning of a secret is held back.
     fn flush(&mut self, all: bool) {
         let Some(direction) = self.direction else { return };
-        let mut text = std::mem::take(&mut self.pending);
-        for secret in &self.secrets {
-            text = mask(&text, secret.expose().as_bytes());
-        }
-        if !all {
-            let held = self
-                .secrets
-                .iter()
-                .map(|secret| overlap(&text, secret.expose().as_bytes()))
-                .max()
-                .unwrap_or(0);
-            self.pending = text.split_off(text.len() - held);
-        }
+        let text = self.masks.stream(&mut self.pending, &mut self.typed, all);
         if text.is_empty() {
             return;
         }
@@ -189,27 +211,10 @@ fn shown(text: &[u8]) -> String {
     shown
 }
 
-fn mask(text: &[u8], secret: &[u8]) -> Vec<u8> {
-    let mut shown = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = memchr::memmem::find(rest, secret) {
-        shown.extend_from_slice(&rest[..at]);
-        shown.extend_from_slice(MASK.as_bytes());
-        rest = &rest[at + secret.len()..];
-    }
-    shown.extend_from_slice(rest);
-    shown
-}
-
-/// How many bytes at the end of `text` may be the beginning of `secret`.
-fn overlap(text: &[u8], secret: &[u8]) -> usize {
-    (1..secret.len().min(text.len() + 1)).rev().find(|&n| text.ends_with(&secret[..n])).unwrap_or(0)
-}
-
-/// What stands in the place of a secret.
-const MASK: &str = "********";
 /// A line of the dialogue longer than this is shown in pieces.
 const SHOWN_LINE_MAX: usize = 400;
+/// Bytes behind a secret that was typed which may be its echo, unless the line ends before.
+const ECHO_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -238,7 +243,7 @@ mod tests {
     fn a_password_is_masked_in_both_directions_however_it_is_split() {
         for split in 0.."hunter2\r\n".len() {
             let (mut transcript, lines) = recorder();
-            transcript.hide(Secret::new("hunter2".into()));
+            transcript.hide(&Secret::new("hunter2".into()));
             transcript.sent(epoch(), &Transmit::secret("hunter2\r"));
             let (one, two) = b"hunter2\r\n".split_at(split);
             transcript.received(epoch(), one);
@@ -247,6 +252,32 @@ mod tests {
             let shown = lines.lock().unwrap().concat();
             assert!(!shown.contains("hunter2"), "{shown}");
             assert!(shown.contains("< ********") || split > 0, "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_stands_behind_a_secret_that_was_typed_is_masked_to_the_end_of_the_line() {
+        for echo in ["*******", "hunxer2", "ab"] {
+            let (mut transcript, lines) = recorder();
+            transcript.sent(epoch(), &Transmit::secret("hunter2\r"));
+            transcript.received(epoch(), echo.as_bytes());
+            transcript.quiet();
+            transcript.received(epoch(), b"\r\nab: hunter2?\r\n$ ");
+            transcript.quiet();
+            let shown = lines.lock().unwrap().clone();
+            let expected = ["> ********", "< ********", "< \\r\\n", "< ab: ********?\\r\\n", "< $ "];
+            let ends: Vec<&str> = shown.iter().map(|line| &line[9..]).collect();
+            assert_eq!(ends, expected, "{echo}");
+        }
+    }
+
+    #[test]
+    fn details_are_shown_to_who_wants_them() {
+        for (detailed, expected) in [(false, 0), (true, 1)] {
+            let (transcript, lines) = recorder();
+            let mut transcript = if detailed { transcript.detailed() } else { transcript };
+            transcript.detail(epoch(), "the password was typed");
+            assert_eq!(lines.lock().unwrap().len(), expected);
         }
     }
 

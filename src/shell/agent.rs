@@ -24,10 +24,30 @@ pub fn loader(nonce: Nonce) -> String {
 /// The same in two lines, for an editor that scrolls long lines sideways and so shows no honest
 /// echo: the first is short, and the second is echoed by the terminal driver itself.
 pub fn loader_in_two(nonce: Nonce) -> (String, String) {
-    (format!("{EXEC_SH}'read a;eval \"$a\"'"), format!(" {}", loading_loop(nonce)))
+    (format!("{EXEC_SH}'read a;eval \"$a\"'"), format!(" :;{}", loading_loop(nonce)))
 }
 
-const EXEC_SH: &str = " unset HISTFILE savehist;exec sh -c ";
+/// The same where the login shell may not be replaced, or `exec` is an alias of its user's: it waits,
+/// and leaves when the loader is done.
+///
+/// A restricted bash keeps its HISTFILE too, so it is told to remember nothing; and a PATH made for it
+/// may lack what the loader needs. All shells but fish, which never needs this line, know `\sh` for what
+/// is no alias.
+pub fn loader_without_exec(nonce: Nonce) -> String {
+    format!(
+        " :;(set +o history)&&set +o history;unset savehist;\\sh -c 'PATH=$PATH:/bin:/usr/bin;{}';exit",
+        loading_loop(nonce)
+    )
+}
+
+/// For whatever shell tmux takes to run a command.
+pub fn loader_for_tmux(nonce: Nonce) -> String {
+    format!("exec sh -c '{}'", loading_loop(nonce))
+}
+
+/// The `:` is for what is no shell but takes lines: a menu may take the first letter for its answer,
+/// and no menu has a `:`.
+const EXEC_SH: &str = " :;unset HISTFILE savehist;exec sh -c ";
 
 /// Says that it waits, takes `<checksum> <text>` and evaluates the text if the checksum proves it.
 /// `k` prints the checksum with the first command there is; where there is neither, `dd` prints the
@@ -143,10 +163,12 @@ mod tests {
     fn the_loader_reads_the_same_in_bourne_csh_and_fish_quotes() {
         let line = loader(Nonce::new(7));
         let (first, second) = loader_in_two(Nonce::new(7));
-        for text in [&line, &first] {
+        for text in [&line, &first, &loader_without_exec(Nonce::new(7))] {
             let inside = text.split_once('\'').expect("an opening quote").1;
-            assert_eq!(inside.find('\''), Some(inside.len() - 1), "one quoted word: {text}");
-            assert!(!text.contains(['!', '\\', '\n']), "{text}");
+            let (inside, behind) = inside.split_once('\'').expect("the other quote");
+            assert!(matches!(behind, "" | ";exit"), "one quoted word: {text}");
+            assert!(!inside.contains('\''), "{text}");
+            assert!(!text.contains(['!', '\n']) && !inside.contains('\\'), "{text}");
         }
         assert!(line.len() < 180, "{} bytes", line.len());
         assert!(first.len() < 60, "{} bytes: a prompt and this must fit 80 columns", first.len());

@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::agent::Request;
 use super::checksum::Checksum;
 use super::exchange::blocks_for;
+use super::forget;
 use super::probe::HostFacts;
 use super::quote::one_line;
 use super::{ANSWER_BYTES_MAX, COMMAND_BYTES_MAX};
@@ -76,16 +77,21 @@ pub(super) struct Burst {
 }
 
 impl Known {
-    /// The lines, or `None` if they are too long to be sent in one go.
-    pub(super) fn burst(&self) -> Option<Burst> {
+    /// The lines, where these were typed at the prompt, or `None` if they are too long to be sent in one go.
+    pub(super) fn burst(&self, typed: &[String]) -> Option<Burst> {
         let here = |seq: &str, command: &str| Request::Here { command }.line(self.sum, seq);
         let functions = match self.functions.as_str() {
             "" => String::new(),
             some => format!("{some};"),
         };
+        // In a shell of its own, for it has variables of ours.
+        let forget = match forget::writes_each_line(self.facts.shell.as_deref()) {
+            true => format!(";({})>/dev/null", forget::command(typed, self.sum)),
+            false => String::new(),
+        };
         // `u` and `v` are the agent's to keep: it uses neither itself.
         let prepare = one_line(&format!(
-            "{functions}v=`{}`;u=$({{ {};}}|k);u=${{u%% *}}",
+            "{functions}v=`{}`;u=$({{ {};}}|k);u=${{u%% *}}{forget}",
             self.question,
             self.facts.proof_command()
         ));

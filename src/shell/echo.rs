@@ -92,6 +92,13 @@ impl Screen {
         }
     }
 
+    /// Whether a key that was typed stands on the last line, behind the prompt or before what an
+    /// editor suggests, and nothing was said to it.
+    pub fn shows_key(&self, key: u8) -> bool {
+        let line = without_blanks(&self.visible[self.line_start..]);
+        line.first() == Some(&key) || line.last() == Some(&key)
+    }
+
     fn push_text(&mut self, byte: u8) {
         match byte {
             0x1b => self.state = Escape::Esc,
@@ -209,6 +216,18 @@ mod tests {
             b"U echo hello",
         ] {
             assert!(!screen(hit).shows(" echo hello"), "{}", hit.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_key_that_shows_is_told_from_an_answer_to_it() {
+        for shown in [&b";"[..], b"\x1b[32m;\x1b[m ls\x1b[3D", b"\r\n$ ;", b"\r\nWall!\r\n;"] {
+            assert!(screen(shown).shows_key(b';'), "{}", shown.escape_ascii());
+        }
+        for answer in
+            [&b""[..], b"\x07", b";\r\nNo such choice.\r\nChoice: ", b"[Press 'h' for instructions.]"]
+        {
+            assert!(!screen(answer).shows_key(b';'), "{}", answer.escape_ascii());
         }
     }
 

@@ -18,15 +18,18 @@
 
 pub mod agent;
 pub mod ahead;
+mod aside;
 pub mod checksum;
 pub mod echo;
 pub(crate) mod exchange;
 #[cfg(test)]
 pub(crate) mod fake_host;
+pub mod forget;
 pub mod frame;
 mod open;
 pub mod probe;
 pub mod quote;
+pub mod refusal;
 mod talk;
 #[cfg(test)]
 mod tests;
@@ -184,11 +187,27 @@ pub enum ShellEvent {
 pub enum ShellError {
     /// No POSIX sh came up behind the prompt.
     #[error(
-        "the host does not offer a shell: after logging in it shows {last:?}. Log in by hand once and see what it asks for"
+        "the host does not offer a shell: after logging in it shows {last:?}. Log in by hand once and see what it asks for; a script in `login` can answer it"
     )]
     NotAShell {
         /// What it showed last.
         last: String,
+    },
+    /// The login shell lets no `sh` be run.
+    #[error(
+        "the host's login shell does not let mailcall run `sh`, which it needs; it says \"{said}\". Ask the host's keeper for an ordinary shell, or for `sh` in this one's PATH"
+    )]
+    NoSh {
+        /// The shell's own words.
+        said: String,
+    },
+    /// A program that draws screens stands between the shell and the line.
+    #[error(
+        "after logging in, the host starts {program}, which draws its screen anew and so changes what passes. Let the profile there start it for people only: not where `tty` names this line"
+    )]
+    Multiplexed {
+        /// `tmux` or `screen`.
+        program: String,
     },
     /// The host stopped answering.
     #[error(
@@ -236,6 +255,24 @@ pub enum ShellError {
     },
 }
 
+impl ShellError {
+    /// The same with the host's own words as `mask` leaves them.
+    pub fn masked(mut self, mask: impl Fn(&str) -> String) -> Self {
+        match &mut self {
+            Self::NotAShell { last: said } | Self::Silent { last: said, .. } | Self::NoSh { said } => {
+                *said = mask(said)
+            }
+            Self::CarrierLost { .. }
+            | Self::TooNoisy { .. }
+            | Self::ReplyTooLarge { .. }
+            | Self::CommandTooLong { .. }
+            | Self::Multiplexed { .. }
+            | Self::HostLacks { .. } => {}
+        }
+        self
+    }
+}
+
 /// Output that [`Shell::run`] allows, in bytes.
 pub const REPLY_BYTES_DEFAULT: usize = 64 * 1024;
 
@@ -253,8 +290,18 @@ const GAP_BEYOND_ROUND_TRIPS: Duration = Duration::from_millis(1_500);
 /// The end of what the host said, fit for an error message.
 pub(crate) fn last_words(said: &[u8]) -> String {
     let tail = &said[said.len().saturating_sub(LAST_WORDS_BYTES)..];
-    let text: String =
-        tail.iter().map(|&byte| if matches!(byte, b' '..=b'~') { char::from(byte) } else { ' ' }).collect();
+    let mut text = String::new();
+    let mut bytes = tail.iter();
+    while let Some(&byte) = bytes.next() {
+        match byte {
+            // A control sequence (ECMA-48 section 5.4) says nothing to a reader.
+            0x1b if bytes.as_slice().first() == Some(&b'[') => {
+                bytes.by_ref().skip(1).find(|byte| matches!(byte, b'@'..=b'~'));
+            }
+            b' '..=b'~' => text.push(char::from(byte)),
+            _control_or_beyond_ascii => text.push(' '),
+        }
+    }
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

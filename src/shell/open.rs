@@ -3,9 +3,12 @@
 //!
 //! ```text
 //! Settle ──quiet──> Echo ──the line stands there──> Marker ──loader waits──> Load ──facts──> done
-//!    ^                │ other than typed               │ nothing comes
+//!    ^                │ other than typed               │ nothing comes, or a refusal
 //!    └──── Cleared <──┴────────────────────────────────┘
 //! ```
+//!
+//! Where the prompt may be that of something else, a menu or an editor, that acts upon single keys,
+//! `Key` comes first: one `;`, which stands for nothing in any of them, has to show as what it is.
 //!
 //! On a clean line to a host that is known ([`Known`]) the line is ended at once, and what the host is
 //! asked first goes out right behind the agent. Whatever of that does not work is done as ever.
@@ -15,12 +18,14 @@ use std::time::{Duration, Instant};
 
 use super::agent::{self, Request};
 use super::ahead::{ASK_SEQ, Burst, Foreseen, Known, THEN_SEQ};
+use super::aside::{Aside, Done};
 use super::checksum::Checksum;
 use super::echo::Screen;
 use super::exchange::{Exchange, Heard, Wanted, blocks_for};
 use super::frame::{Frame, FrameReader, Nonce};
 use super::probe::{HostFacts, probe_command};
-use super::{ANSWER_BYTES_MAX, Channel, Shell, ShellError, ShellEvent, last_words, remember};
+use super::refusal::{Answer, Refusal};
+use super::{ANSWER_BYTES_MAX, Channel, Reply, Shell, ShellError, ShellEvent, last_words, remember};
 use crate::machine::{Machine, Output, Transmit};
 
 /// How patient [`Open`] is.
@@ -30,11 +35,13 @@ pub struct OpenOptions {
     pub settle: Duration,
     /// Silence of the loader or the agent that means they are gone.
     pub silence: Duration,
+    /// What waits may be no shell: nothing is typed before a key that does no harm has shown.
+    pub careful: bool,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { settle: Duration::from_millis(600), silence: Duration::from_secs(45) }
+        Self { settle: Duration::from_millis(600), silence: Duration::from_secs(45), careful: false }
     }
 }
 
@@ -55,8 +62,18 @@ pub struct Open {
     echo_before: Option<Vec<u8>>,
     /// Times that a line was ended and no loader came up.
     refused: u32,
+    /// What the host says to the line that was ended.
+    answer: Answer,
+    /// Keys typed to see whether they show.
+    keys: u32,
+    /// Lines that were ended at the shell's prompt: its history may have them.
+    ended: Vec<Line>,
+    /// The shell inside of tmux that was told to let us out.
+    inside: Option<Shell>,
     /// What is known of the host, as long as nothing speaks against it.
     known: Option<Box<Known>>,
+    /// A line was ended whose echo nobody has looked at.
+    hasty: bool,
     /// Long lines have no honest echo here.
     scrolls: bool,
     output: VecDeque<Output<ShellEvent, Result<Shell, ShellError>>>,
@@ -68,6 +85,8 @@ enum State {
     Settle {
         latest: Option<Instant>,
     },
+    /// A key that does no harm was typed.
+    Key,
     /// A line stands typed and not ended.
     Echo {
         line: Line,
@@ -89,6 +108,8 @@ enum State {
     },
     /// The agent and the first command are on their way.
     Load(Box<Load>),
+    /// There is a shell, and something to be done in it first.
+    Aside(Box<Aside>),
     Over,
 }
 
@@ -98,6 +119,10 @@ enum Line {
     Whole,
     First,
     Second,
+    /// For a shell that may not be replaced.
+    WithoutExec,
+    /// None: tmux starts the loader.
+    Outside,
 }
 
 #[derive(Debug)]
@@ -136,7 +161,12 @@ impl Open {
             typed: 0,
             echo_before: None,
             refused: 0,
+            answer: Answer::default(),
+            keys: 0,
+            ended: Vec::new(),
+            inside: None,
             known: None,
+            hasty: false,
             scrolls: false,
             output: VecDeque::new(),
         }
@@ -144,11 +174,12 @@ impl Open {
 
     /// The same on a host of which something is known.
     pub fn knowing(self, known: Known) -> Self {
+        // With Adler-32 a line of its own would have to come first, and out of tmux is another way.
+        let at_once = known.clean && known.sum != Checksum::Adler && known.facts.inside.is_none();
         Self {
             round_trip: known.round_trip.min(ROUND_TRIP_MAX),
             scrolls: known.scrolls,
-            // A line of its own would have to be loaded first, and nothing proves what the loader is then.
-            known: (known.clean && known.sum != Checksum::Adler).then(|| Box::new(known)),
+            known: at_once.then(|| Box::new(known)),
             ..self
         }
     }
@@ -158,6 +189,7 @@ impl Open {
         if let Some(answer) = self.screen.push(byte) {
             self.transmit(answer.to_vec());
         }
+        self.answer.push(byte);
         let loader_waits = self.reader.push(byte).contains(&Frame::Loader);
         match &self.state {
             State::Settle { latest } => {
@@ -176,15 +208,79 @@ impl Open {
                     self.wake = Some(earlier(now + ECHO_GAP, Some(since + ECHO_MAX)));
                 }
             }
+            State::Key => self.wake = Some(now + KEY_QUIET),
             State::Marker { .. } if loader_waits => self.load(now),
-            State::Marker { .. } | State::Load(_) | State::Over => {}
+            State::Marker { line, .. } if byte == b'\n' => {
+                let line = *line;
+                self.heed_refusal(now, line);
+            }
+            State::Marker { .. } => self.answer_correction(),
+            State::Load(_) | State::Aside(_) | State::Over => {}
+        }
+    }
+
+    /// zsh and tcsh may ask whether a word was meant otherwise. It was not.
+    fn answer_correction(&mut self) {
+        if self.answer.asks_whether_it_is_right() {
+            self.answer.clear();
+            self.transmit(vec![NO]);
+        }
+    }
+
+    /// Types a key that no shell, menu, pager or editor acts upon.
+    fn type_key(&mut self, now: Instant) {
+        self.keys += 1;
+        self.output.push_back(Output::Event(ShellEvent::Typing));
+        self.screen.clear();
+        self.transmit(vec![HARMLESS_KEY]);
+        self.state = State::Key;
+        self.wake = Some(now + ECHO_FIRST);
+    }
+
+    /// The host has had its time to show the key.
+    fn judge_key(&mut self, now: Instant) {
+        if self.screen.shows_key(HARMLESS_KEY) {
+            self.type_first(now);
+        } else if self.keys < KEYS_MAX {
+            self.type_key(now);
+        } else {
+            self.end(Err(ShellError::NotAShell { last: last_words(&self.said) }));
+        }
+    }
+
+    /// The shell says itself what it does not do.
+    fn heed_refusal(&mut self, now: Instant, line: Line) {
+        match (self.answer.refusal(), line) {
+            (Some(Refusal::Exec { .. }), Line::Whole | Line::First) => {
+                self.refused += 1;
+                self.known = None;
+                self.state = State::Cleared { next: Line::WithoutExec, latest: now + CLEAR_MAX };
+                self.wake = Some(now + CLEAR_QUIET);
+            }
+            (Some(Refusal::Sh { said }), Line::Whole | Line::First | Line::WithoutExec) => {
+                self.end(Err(ShellError::NoSh { said }));
+            }
+            (Some(Refusal::Exec { .. }), Line::WithoutExec | Line::Second | Line::Outside)
+            | (Some(Refusal::Sh { .. }), Line::Second | Line::Outside)
+            | (None, _) => {}
+        }
+    }
+
+    /// Types the first line, and where the line is known to be clean ends it at once.
+    fn type_first(&mut self, now: Instant) {
+        let line = if self.scrolls && self.known.is_none() { Line::First } else { Line::Whole };
+        self.type_line(now, line);
+        if self.known.is_some() && matches!(self.state, State::Echo { .. }) {
+            self.hasty = true;
+            self.end_line(now, line);
         }
     }
 
     /// Types a line without ending it.
     fn type_line(&mut self, now: Instant, line: Line) {
         self.typed += 1;
-        if self.typed > TYPED_MAX || self.give_up_at.is_some_and(|at| now > at) {
+        let refused = self.refused >= REFUSED_MAX;
+        if refused || self.typed > TYPED_MAX || self.give_up_at.is_some_and(|at| now > at) {
             return self.end(Err(ShellError::NotAShell { last: last_words(&self.said) }));
         }
         self.output.push_back(Output::Event(ShellEvent::Typing));
@@ -194,15 +290,6 @@ impl Open {
         self.transmit([&[KILL_LINE], text.as_bytes()].concat());
         self.state = State::Echo { line, since: now };
         self.wake = Some(now + ECHO_FIRST);
-    }
-
-    /// Types the first line: where the line is known to be clean, and ends it at once.
-    fn type_first(&mut self, now: Instant) {
-        let line = if self.scrolls && self.known.is_none() { Line::First } else { Line::Whole };
-        self.type_line(now, line);
-        if self.known.is_some() && matches!(self.state, State::Echo { .. }) {
-            self.end_line(now, line);
-        }
     }
 
     /// The echo has come to a stop and is not what was typed.
@@ -224,9 +311,22 @@ impl Open {
                 self.transmit(vec![KILL_LINE]);
                 Line::Second
             }
-            Line::Whole | Line::First => {
+            // tmux is older than 2.4, or its client did not let go: back to the shell inside, and out.
+            Line::Outside => {
+                match self.inside.take() {
+                    Some(shell) => self.state = State::Aside(Box::new(Aside::leave(shell))),
+                    None => self.end(Err(ShellError::NotAShell { last: last_words(&self.said) })),
+                }
+                return;
+            }
+            Line::Whole | Line::First | Line::WithoutExec => {
                 self.transmit(vec![INTERRUPT]);
-                if self.scrolls { Line::First } else { Line::Whole }
+                match self.refused % 2 {
+                    // Refused in words that nobody here knows: perhaps it was `exec` that was.
+                    1 => Line::WithoutExec,
+                    _ if self.scrolls => Line::First,
+                    _ => Line::Whole,
+                }
             }
         };
         if next != line {
@@ -240,6 +340,10 @@ impl Open {
         // A terminal sends CR; a tty that does not map it wants LF.
         self.transmit(if self.refused.is_multiple_of(2) { b"\r".to_vec() } else { b"\n".to_vec() });
         self.echo_before = None;
+        self.answer.clear();
+        if line != Line::Second {
+            self.ended.push(line);
+        }
         if line == Line::First {
             self.state = State::FirstOfTwo { latest: now + CLEAR_MAX };
             self.wake = Some(now + self.gap());
@@ -255,7 +359,8 @@ impl Open {
         let channel =
             Channel { nonce: self.nonce, sum: Checksum::Cksum, round_trip: self.round_trip, hex: true };
         let known = self.known.take();
-        let burst = known.as_ref().and_then(|known| known.burst());
+        let typed: Vec<String> = self.ended.iter().map(|&line| self.text(line)).collect();
+        let burst = known.as_ref().and_then(|known| known.burst(&typed));
         let mut load = Load {
             exchange: exchange(channel, PROBE_SEQ, silence),
             loads: 0,
@@ -274,7 +379,10 @@ impl Open {
                 load.exchange = exchange(channel, ASK_SEQ, silence);
                 load.send_burst(self.nonce, burst, as_typed);
             }
-            None => load.send(self.nonce),
+            None => {
+                load.known = None;
+                load.send(self.nonce);
+            }
         }
         self.state = State::Load(Box::new(load));
         self.wake = Some(now);
@@ -282,7 +390,9 @@ impl Open {
 
     fn handle_quiet(&mut self, now: Instant) {
         match &mut self.state {
+            State::Settle { .. } if self.options.careful => self.type_key(now),
             State::Settle { .. } => self.type_first(now),
+            State::Key => self.judge_key(now),
             State::Cleared { next, .. } => {
                 let next = *next;
                 self.type_line(now, next);
@@ -292,21 +402,55 @@ impl Open {
                 let line = *line;
                 self.judge_echo(now, line);
             }
-            State::Marker { line: Line::Whole | Line::First, nudges } if *nudges < NUDGES_MAX => {
-                self.known = None;
+            State::Marker { line: Line::Whole | Line::First | Line::WithoutExec | Line::Outside, nudges }
+                if *nudges < NUDGES_MAX =>
+            {
                 // The loader answers any line; at a prompt nothing is left of ours to be run, should
-                // its end have been hit.
+                // its end have been hit. An empty line might be a menu's default.
                 *nudges += 1;
-                self.transmit(vec![KILL_LINE, b'\n']);
+                self.known = None;
+                self.transmit(NUDGE.to_vec());
                 self.wake = Some(now + self.gap() + MARKER_BEYOND_GAP);
             }
             State::Marker { line, .. } => {
                 let line = *line;
                 self.known = None;
-                self.refused += 1;
+                // What nobody looked at may have been hit on its way: then nothing was refused.
+                self.refused += u32::from(!std::mem::take(&mut self.hasty));
                 self.clear_line(now, line);
             }
-            State::Load(_) | State::Over => {}
+            State::Load(_) | State::Aside(_) | State::Over => {}
+        }
+    }
+
+    /// There is a shell. Usually that is all.
+    fn opened(&mut self, shell: Shell) {
+        // What a known host needs beside was done in the same go.
+        if matches!(shell.foreseen(), Foreseen::AsKnown { .. }) {
+            return self.end(Ok(shell));
+        }
+        let typed: Vec<String> = self.ended.iter().map(|&line| self.text(line)).collect();
+        self.ended.clear();
+        match Aside::needed(shell, self.nonce, &typed, self.inside.is_some(), self.options.silence) {
+            Ok(aside) => self.state = State::Aside(Box::new(aside)),
+            Err(shell) => self.end(Ok(*shell)),
+        }
+    }
+
+    fn aside_is_done(&mut self, now: Instant, mut aside: Aside, done: Done) {
+        match done {
+            Done::Forgot(Ok(Reply { bytes, .. })) => {
+                aside.shell.facts.wrote_history = !bytes.is_empty();
+                self.end(Ok(aside.shell));
+            }
+            Done::SteppedOut(Ok(())) => {
+                self.inside = Some(aside.shell);
+                self.reader = FrameReader::new(self.nonce, Checksum::Cksum);
+                self.state = State::Marker { line: Line::Outside, nudges: 0 };
+                self.wake = Some(now + self.gap() + MARKER_BEYOND_GAP);
+            }
+            Done::Left(_) => self.end(Err(aside.multiplexed())),
+            Done::Forgot(Err(error)) | Done::SteppedOut(Err(error)) => self.end(Err(error)),
         }
     }
 
@@ -315,6 +459,8 @@ impl Open {
             Line::Whole => agent::loader(self.nonce),
             Line::First => agent::loader_in_two(self.nonce).0,
             Line::Second => agent::loader_in_two(self.nonce).1,
+            Line::WithoutExec => agent::loader_without_exec(self.nonce),
+            Line::Outside => String::new(),
         }
     }
 
@@ -429,6 +575,9 @@ impl Machine for Open {
                 load.notice_loader(now);
                 return position + taken;
             }
+            if let State::Aside(aside) = &mut self.state {
+                return position + aside.handle_input(now, &bytes[position..]);
+            }
             self.handle_byte(now, byte);
         }
         bytes.len()
@@ -437,6 +586,7 @@ impl Machine for Open {
     fn handle_hangup(&mut self, now: Instant) {
         match &mut self.state {
             State::Load(load) => load.exchange.handle_hangup(now),
+            State::Aside(aside) => aside.handle_hangup(now),
             State::Over => {}
             _ => self.end(Err(ShellError::CarrierLost { doing: "looking for the shell" })),
         }
@@ -455,6 +605,8 @@ impl Machine for Open {
                 }
                 None => load.exchange.handle_timeout(now),
             }
+        } else if let State::Aside(aside) = &mut self.state {
+            aside.handle_timeout(now);
         } else if self.wake.is_some_and(|wake| wake <= now) {
             self.handle_quiet(now);
         }
@@ -469,7 +621,11 @@ impl Machine for Open {
         if let Some(output) = self.output.pop_front() {
             return output;
         }
-        let State::Load(load) = &mut self.state else { return Output::Wait(self.wake) };
+        let load = match &mut self.state {
+            State::Load(load) => load,
+            State::Aside(_) => return self.poll_aside(now),
+            _typing => return Output::Wait(self.wake),
+        };
         match load.exchange.poll_output(now) {
             Output::Transmit(transmit) => Output::Transmit(transmit),
             Output::Control(control) => Output::Control(control),
@@ -477,23 +633,44 @@ impl Machine for Open {
             Output::Wait(until) => Output::Wait(load.again_at.or(until)),
             Output::Done(Ok(heard)) => {
                 let hex = load.exchange.came_in_hex();
-                let Some(mut facts) = load.judge(&heard) else { return self.poll_output(now) };
-                facts.hex = hex;
-                let shell = Shell {
-                    channel: Channel { hex, ..load.exchange.channel() },
-                    seq: load.seq,
-                    facts,
-                    scrolls: self.scrolls,
-                    foreseen: std::mem::take(&mut load.foreseen),
-                };
-                self.state = State::Over;
-                Output::Done(Ok(shell))
+                if let Some(mut facts) = load.judge(&heard) {
+                    facts.hex = hex;
+                    let shell = Shell {
+                        channel: Channel { hex, ..load.exchange.channel() },
+                        seq: load.seq,
+                        facts,
+                        scrolls: self.scrolls,
+                        foreseen: std::mem::take(&mut load.foreseen),
+                    };
+                    self.opened(shell);
+                }
+                self.poll_output(now)
             }
             Output::Done(Err(error)) => {
-                self.state = State::Over;
-                Output::Done(Err(error))
+                self.end(Err(error));
+                self.poll_output(now)
             }
         }
+    }
+}
+
+impl Open {
+    fn poll_aside(&mut self, now: Instant) -> Output<ShellEvent, Result<Shell, ShellError>> {
+        let State::Aside(mut aside) = std::mem::replace(&mut self.state, State::Over) else {
+            return Output::Wait(None);
+        };
+        let output = match aside.poll_output(now) {
+            Output::Transmit(transmit) => Output::Transmit(transmit),
+            Output::Control(control) => Output::Control(control),
+            Output::Event(event) => Output::Event(event),
+            Output::Wait(until) => Output::Wait(until),
+            Output::Done(done) => {
+                self.aside_is_done(now, *aside, done);
+                return self.poll_output(now);
+            }
+        };
+        self.state = State::Aside(aside);
+        output
     }
 }
 
@@ -513,6 +690,13 @@ fn earlier(at: Instant, limit: Option<Instant>) -> Instant {
 
 const KILL_LINE: u8 = 0x15;
 const INTERRUPT: u8 = 0x03;
+/// To zsh's `[nyae]?` and tcsh's `(y|n|e|a)?`.
+const NO: u8 = b'n';
+/// A comment, behind whatever noise may have typed.
+const NUDGE: [u8; 3] = [KILL_LINE, b'#', b'\n'];
+/// Separates commands in a shell. No key in the menus, pagers and editors that one may land in, or
+/// (vi) one that repeats a search which there was not.
+const HARMLESS_KEY: u8 = b';';
 
 /// The first command's number.
 const PROBE_SEQ: &str = "1";
@@ -544,6 +728,12 @@ const ROUND_TRIP_ASSUMED: Duration = Duration::from_secs(1);
 const ROUND_TRIP_MAX: Duration = Duration::from_secs(5);
 /// Empty lines sent to a loader that may be there.
 const NUDGES_MAX: u32 = 2;
+/// Silence in which a key has shown, and nothing was said to it.
+const KEY_QUIET: Duration = Duration::from_millis(400);
+/// Keys typed before the host is believed to show none.
+const KEYS_MAX: u32 = 3;
+/// Lines that were ended and ran no loader: with and without `exec`, and by both line ends.
+const REFUSED_MAX: u32 = 4;
 /// Lines typed at the prompt, in all.
 const TYPED_MAX: u32 = 12;
 /// Of these, so many before the short first line is tried.

@@ -86,6 +86,12 @@ pub struct HostFacts {
     pub logname: Option<Vec<u8>>,
     /// `uname -s`.
     pub system: Option<Vec<u8>>,
+    /// `$SHELL`, the login shell.
+    pub shell: Option<Vec<u8>>,
+    /// It had written our line into its history, where it is no more ([`super::forget`]).
+    pub wrote_history: bool,
+    /// `tmux` or `screen`, if the shell runs in one.
+    pub inside: Option<Vec<u8>>,
 }
 
 impl HostFacts {
@@ -166,7 +172,9 @@ impl HostFacts {
     }
 
     fn push_names(&self, text: &mut Vec<u8>) {
-        for name in [&self.system, &self.logname, &self.home, &self.mail] {
+        let (whoami, shell) =
+            ([&self.system, &self.logname, &self.home, &self.mail], [&self.shell, &self.inside]);
+        for name in whoami.into_iter().chain(shell) {
             text.extend_from_slice(name.as_deref().unwrap_or_default());
             text.push(b'\n');
         }
@@ -181,6 +189,7 @@ impl HostFacts {
         let works = lines.next().unwrap_or_default();
         let mut value = || lines.next().filter(|line| !line.is_empty()).map(<[u8]>::to_vec);
         let (system, logname, home, mail) = (value(), value(), value(), value());
+        let (shell, inside) = (value(), value());
         Self {
             tools,
             cuts_bytes: works.starts_with(b"b"),
@@ -190,6 +199,9 @@ impl HostFacts {
             home,
             logname,
             system,
+            shell,
+            wrote_history: false,
+            inside,
         }
     }
 }
@@ -205,7 +217,8 @@ pub fn probe_command() -> String {
 }
 
 /// Where and who we are.
-const NAMES_COMMAND: &str = "printf '%s\\n' \"`uname -s`\" \"${LOGNAME:-`id -un`}\" \"$HOME\" \"$MAIL\"";
+const NAMES_COMMAND: &str = "printf '%s\\n' \"`uname -s`\" \"${LOGNAME:-`id -un`}\" \"$HOME\" \"$MAIL\" \
+                             \"$SHELL\" \"${TMUX:+tmux}${STY:+screen}\"";
 
 #[cfg(test)]
 mod tests {

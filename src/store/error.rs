@@ -120,6 +120,18 @@ pub enum StoreError {
         /// The Maildir or mbox it was delivered to.
         path: PathBuf,
     },
+    /// A file of that name is there, and is not to be replaced.
+    #[error("{} is there already, and is not overwritten", path.display())]
+    NameTaken {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another run brings a file of that name, or something strange stands where its part would.
+    #[error("{} is in use by another run; wait for it to end, or move it away", path.display())]
+    PartLocked {
+        /// The part.
+        path: PathBuf,
+    },
     /// A message is too large to be held in memory.
     #[error("message {number} has {len} bytes, too many to be shown; open it in {}", path.display())]
     MessageTooLarge {

@@ -35,6 +35,7 @@ mod book;
 mod deliver;
 pub mod dials;
 pub mod disk;
+pub mod downloads;
 mod error;
 pub mod hosts;
 mod ledger;

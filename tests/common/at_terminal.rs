@@ -26,8 +26,8 @@ impl AtTerminal {
         Self { pty, screen, child }
     }
 
-    /// Reads the screen until `text` has come.
-    pub fn sees(&mut self, text: &str) {
+    /// Reads the screen until `text` has come: what came.
+    pub fn sees(&mut self, text: &str) -> Vec<u8> {
         let mut seen = Vec::new();
         while !String::from_utf8_lossy(&seen).contains(text) {
             let mut screen = [PollFd::new(self.screen.as_fd(), PollFlags::POLLIN)];
@@ -37,6 +37,7 @@ impl AtTerminal {
             self.screen.read_exact(&mut byte).unwrap();
             seen.push(byte[0]);
         }
+        seen
     }
 
     pub fn types(&mut self, keys: &[u8]) {

@@ -4,6 +4,7 @@
 #![allow(dead_code)] // each test binary uses its part
 
 pub mod at_terminal;
+pub mod on_pty;
 pub mod servers;
 
 use std::io::{BufRead, BufReader, Read, Write};

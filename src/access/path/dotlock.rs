@@ -186,9 +186,16 @@ impl Helper {
     fn command(self) -> Command {
         let mut command = Command::new(self.program());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // They need to know who we are; whatever else is in our environment, passwords too, is not theirs.
+        command
+            .env_clear()
+            .envs(std::env::vars_os().filter(|(name, _)| LOCKERS_ENV.iter().any(|own| own == name)));
         command
     }
 }
+
+/// What lock programs find in their environment.
+const LOCKERS_ENV: [&str; 6] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR"];
 
 /// The dotlock's name.
 pub(super) fn name(mailbox: &Path) -> PathBuf {

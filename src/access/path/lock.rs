@@ -110,8 +110,12 @@ impl SpoolLock {
     /// Lets go of all locks, and keeps the file open.
     pub fn let_others_write(&mut self) {
         self.release_dotlocks();
+        self.unlock_file();
+    }
+
+    fn unlock_file(&self) {
         let none = libc::flock { l_type: libc::F_UNLCK as _, ..whole_file(Purpose::Read) };
-        // Both kinds, whichever it was; closing the file does it too.
+        // Both kinds, whichever it was.
         let _ = set_lock(&self.file, &none);
         let _ = fcntl(&self.file, FcntlArg::F_SETLK(&none));
     }
@@ -140,6 +144,14 @@ impl SpoolLock {
             return Err(lost());
         }
         Ok(())
+    }
+}
+
+impl Drop for SpoolLock {
+    /// Closing the file is not enough: a program that is being started at this moment by another thread
+    /// has a copy of the descriptor until it is executed, and the lock with it.
+    fn drop(&mut self) {
+        self.unlock_file();
     }
 }
 
@@ -401,6 +413,16 @@ mod tests {
         second.release_dotlocks();
         held(Purpose::Rewrite, &path);
         drop((first, second));
+        SpoolLock::acquire(&path, Purpose::Rewrite, &at_once()).unwrap();
+    }
+
+    #[test]
+    fn a_copy_of_the_descriptor_that_another_process_has_for_a_moment_holds_no_lock() {
+        let (_dir, path) = mailbox();
+        let mut lock = SpoolLock::acquire(&path, Purpose::Read, &at_once()).unwrap();
+        lock.release_dotlocks();
+        let _copy = lock.file().try_clone().unwrap();
+        drop(lock);
         SpoolLock::acquire(&path, Purpose::Rewrite, &at_once()).unwrap();
     }
 

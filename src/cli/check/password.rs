@@ -68,8 +68,7 @@ fn remedy(source: Option<&PasswordSource>) -> String {
             "the file must be there, yours alone (chmod 600), and have the password as its first line"
                 .to_owned()
         }
-        Some(PasswordSource::Keyring(_)) | None => {
-            "add password = { command = [..] }, { env = \"..\" } or { file = \"..\" }".to_owned()
-        }
+        Some(PasswordSource::Keyring(_)) => "put it there, or use another source".to_owned(),
+        None => "add password = { command = [..] }, { env = \"..\" } or { file = \"..\" }".to_owned(),
     }
 }

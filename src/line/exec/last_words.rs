@@ -1,14 +1,25 @@
 //! What a command said last, if it was a sentence: the reason that `ssh` gives before it ends.
 
-/// The end of what was said.
+use zeroize::Zeroize;
+
+/// The end of what was said. A host's echo of a password may be in it.
 #[derive(Debug, Default)]
 pub(super) struct LastWords {
     tail: Vec<u8>,
 }
 
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        self.tail.zeroize();
+    }
+}
+
 impl LastWords {
     /// Only the end is kept.
     pub(super) fn hear(&mut self, bytes: &[u8]) {
+        if self.tail.capacity() == 0 {
+            self.tail.reserve_exact(KEPT_MAX); // never copied to where it would not be wiped
+        }
         let kept = &bytes[bytes.len().saturating_sub(KEPT_MAX)..];
         let excess = (self.tail.len() + kept.len()).saturating_sub(KEPT_MAX);
         self.tail.drain(..excess);

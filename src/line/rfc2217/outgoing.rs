@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
+use zeroize::Zeroize;
 
 /// Bytes as they go over the network.
 #[derive(Debug, Default)]
@@ -20,6 +21,13 @@ pub(super) struct Outgoing {
 struct Chunk {
     is_data: bool,
     bytes: Vec<u8>,
+}
+
+/// A password may have been in it.
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
 }
 
 impl Outgoing {

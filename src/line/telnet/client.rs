@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use zeroize::Zeroize;
+
 use super::TelnetSettings;
 use super::answers;
 use crate::line::nvt::option::{
@@ -234,6 +236,7 @@ impl Client {
 
     pub(super) fn handle_sent(&mut self, now: Instant, count: usize) {
         self.out.drain(..count);
+        self.out.spare_capacity_mut().zeroize(); // a password may have been among it
         if self.out.is_empty() && self.mark == Mark::Asked(None) {
             self.mark = Mark::Asked(Some(now));
         }

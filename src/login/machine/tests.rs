@@ -9,6 +9,13 @@ use crate::sim::getty::Getty;
 use crate::sim::misclocked::misclocked;
 use crate::sim::wire::LineQuality;
 
+mod banners;
+mod broadcasts;
+mod menus;
+mod never_typed;
+mod no_entry;
+mod second_factor;
+
 /// What a scripted host does, one thing after another.
 #[derive(Clone)]
 enum Step {
@@ -76,7 +83,11 @@ impl Peer for Host {
 const PASSWORD: &str = "sesame-42";
 
 fn mary() -> Credentials {
-    Credentials { user: Some("mary".into()), password: Some(Secret::new(PASSWORD.into())) }
+    Credentials {
+        user: Some("mary".into()),
+        password: Some(Secret::new(PASSWORD.into())),
+        ..Credentials::default()
+    }
 }
 
 fn run_as(
@@ -341,7 +352,7 @@ fn missing_credentials_are_named() {
     let log = run_as(Credentials::default(), LineQuality::PERFECT, [say("login: ")]);
     assert!(matches!(error(&log), LoginError::NoUser { .. }));
     assert!(error(&log).to_string().contains("user name"));
-    let credentials = Credentials { user: Some("mary".into()), password: None };
+    let credentials = Credentials { user: Some("mary".into()), ..Credentials::default() };
     let steps = [say("login: "), hear("mary\r"), say("mary\r\nPassword: ")];
     let log = run_as(credentials, LineQuality::PERFECT, steps);
     assert!(matches!(error(&log), LoginError::NoPassword { .. }));
@@ -561,6 +572,7 @@ fn only_the_first_line_of_a_credential_is_typed() {
     let credentials = Credentials {
         user: Some("mary\nrm -r".into()),
         password: Some(Secret::new(format!("{PASSWORD}\n"))),
+        ..Credentials::default()
     };
     let log = run_as(credentials, LineQuality::PERFECT, debian());
     assert_eq!(sent(&log), LOGIN_KEYS);

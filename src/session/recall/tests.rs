@@ -401,7 +401,8 @@ fn a_host_that_changed_is_noticed_and_the_memory_made_right() {
         home.has_mail(0..12);
         assert_eq!(second.ran.iter().any(|ran| ran.starts_with("for t in ")), is_noticed, "{what}");
         if is_noticed {
-            assert_eq!(home.remembered().unwrap().facts, facts, "{what}");
+            let remembered = HostFacts::parse(&home.remembered().unwrap().facts);
+            assert_eq!(remembered, HostFacts::parse(facts), "{what}");
         }
         home.mailbox.extend(mail(12..13));
         let third = home.fetch();
@@ -461,7 +462,7 @@ fn a_transfer_that_what_is_remembered_spoils_is_made_right_in_the_same_call() {
 #[test]
 fn another_prompt_costs_its_quiet_and_nothing_else() {
     let mut home = called_once(long_line());
-    home.prompt = "you have been moved> ";
+    home.prompt = "you have been moved$ ";
     let second = home.fetch();
     assert_eq!(second.fetched.unwrap().messages, 4);
     assert!(second.to_mail.unwrap() < Duration::from_millis(13_600), "{:?}", second.to_mail);
@@ -491,7 +492,7 @@ fn a_mailbox_that_was_rewritten_shrunk_or_replaced_comes_home_once() {
 fn a_bit_hit_anywhere_in_what_is_sent_ahead_does_no_harm() {
     let base = called_once(LineQuality { bps: Some(57_600), ..long_line() });
     let sent = base.copy().fetch().sent;
-    let ours = ["for t in ", "f=", "y ", "printf '%s", "set -- $v;", "t ", ":", "exit"];
+    let ours = ["#", "for t in ", "f=", "y ", "printf '%s", "set -- $v;", "t ", ":", "exit"];
     for hit in (0..sent).step_by(23) {
         let mut home = base.copy();
         home.hit = Some(hit);

@@ -164,8 +164,14 @@ impl SubpacketEnd {
 pub struct FileInfo {
     /// The name, made harmless to print.
     pub name: String,
+    /// The name as it came, any bytes but NUL: a path, perhaps, and perhaps a trap.
+    pub name_bytes: Vec<u8>,
     /// The length in bytes, if the sender gave one. The file may have grown since.
     pub size: Option<u64>,
+    /// When it was changed last, in seconds since 1970, if the sender gave that.
+    pub mtime: Option<u64>,
+    /// Its Unix mode with the permission bits, if the sender gave one.
+    pub mode: Option<u32>,
 }
 
 impl FileInfo {
@@ -173,9 +179,33 @@ impl FileInfo {
     pub fn parse(data: &[u8]) -> Self {
         let end = memchr::memchr(0, data).unwrap_or(data.len());
         let rest = data.get(end + 1..).unwrap_or_default();
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let size = std::str::from_utf8(&rest[..digits]).ok().and_then(|text| text.parse().ok());
-        Self { name: printable(&data[..end.min(NAME_BYTES_MAX)]), size }
+        let rest = &rest[..memchr::memchr(0, rest).unwrap_or(rest.len())];
+        let mut numbers = rest.split(|&byte| byte == b' ').map(|word| {
+            let digits = word.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            std::str::from_utf8(&word[..digits]).unwrap_or_default() // digits are UTF-8
+        });
+        let size = numbers.next().and_then(|decimal| decimal.parse().ok());
+        // Zero stands for "not known" (section 13).
+        let mtime = numbers.next().and_then(|octal| u64::from_str_radix(octal, 8).ok());
+        let mode = numbers.next().and_then(|octal| u32::from_str_radix(octal, 8).ok());
+        Self {
+            name: printable(&data[..end.min(NAME_BYTES_MAX)]),
+            name_bytes: data[..end].to_vec(),
+            size,
+            mtime: mtime.filter(|&mtime| mtime != 0),
+            mode: mode.filter(|&mode| mode != 0),
+        }
+    }
+
+    /// Writes the same: `files` and `bytes` are how many of either are still to come, this file among
+    /// them (section 13).
+    pub fn write(&self, files: usize, bytes: u64) -> Vec<u8> {
+        let mut data: Vec<u8> = self.name_bytes.iter().copied().filter(|&byte| byte != 0).collect();
+        data.push(0);
+        let (size, mtime, mode) = (self.size.unwrap_or(0), self.mtime.unwrap_or(0), self.mode.unwrap_or(0));
+        data.extend(format!("{size} {mtime:o} {mode:o} 0 {files} {bytes}").into_bytes());
+        data.push(0);
+        data
     }
 }
 
@@ -217,6 +247,10 @@ pub const CANOVIO: u8 = 0x02;
 pub const CANFC32: u8 = 0x20;
 /// ZRINIT: control characters are to be escaped.
 pub const ESCCTL: u8 = 0x40;
+/// ZRINIT: the eighth bit is to be escaped, which the standard names and does not describe.
+pub const ESC8: u8 = 0x80;
+/// ZFILE: the bytes as they are, no conversion (section 11.9).
+pub const ZCBIN: u8 = 1;
 
 /// Ends a session at once: eight CANs, and backspaces that erase them if a shell gets them instead
 /// (section 8.4).
@@ -265,5 +299,16 @@ mod tests {
         assert_eq!(FileInfo::parse(b"x\0").size, None);
         assert_eq!(FileInfo::parse(b"x\0999999999999999999999999 1").size, None);
         assert_eq!(FileInfo::parse(&[b'x'; 9_000]).name.len(), NAME_BYTES_MAX);
+    }
+
+    #[test]
+    fn time_and_mode_are_octal_and_zero_is_unknown() {
+        let info = FileInfo::parse(b"a b\x0012 14000000000 100644 0 2 24\0");
+        assert_eq!((info.size, info.mtime, info.mode), (Some(12), Some(0o14_000_000_000), Some(0o100_644)));
+        assert_eq!(info.write(2, 24), b"a b\x0012 14000000000 100644 0 2 24\0");
+        let info = FileInfo::parse(b"a\x0012 0 0\0");
+        assert_eq!((info.size, info.mtime, info.mode), (Some(12), None, None));
+        let info = FileInfo::parse(b"a\x0012 99 x");
+        assert_eq!((info.mtime, info.mode), (None, None), "9 is no octal digit");
     }
 }

@@ -15,14 +15,19 @@ use std::time::{Duration, Instant};
 
 use super::codec::{Damage, Decoder, Item};
 use super::frame::{ESCCTL, FileInfo, FrameType, Header, SubpacketEnd, ZDLE};
+use super::marker::EndMarker;
 use super::options::ReceiveOptions;
 use super::report::{Received, Stats, ZmodemError, ZmodemEvent};
-use crate::machine::{Control, Machine, Output, Transmit};
+use crate::machine::{Answer, Control, Inner, Machine, Output, Question, Transmit};
 
+mod batch;
 mod deadlines;
 mod leaving;
 mod speaking;
 
+pub use batch::{FilesEvent, Offer, ReceiveFiles};
+
+use batch::{Batch, Decision};
 use deadlines::{FRUITLESS_ITEMS_MAX, OPENING_TRIES, PROGRESS_WAIT_MAX, STRAY_BYTES_MAX};
 use leaving::CANCEL_QUIET;
 use speaking::ATTENTION_BREAK;
@@ -33,6 +38,7 @@ pub struct Receive {
     options: ReceiveOptions,
     state: State,
     decoder: Decoder,
+    marker: EndMarker,
     expect: Expect,
     outbox: VecDeque<Step>,
     /// The file offset of the next byte to deliver.
@@ -60,6 +66,8 @@ pub struct Receive {
     /// ZRPOS that the sender has not answered yet with a ZDATA.
     zrpos_open: u32,
     cancel_asked: bool,
+    /// Several files are taken, each as the owner decides.
+    batch: Option<Batch>,
     stats: Stats,
 }
 
@@ -67,6 +75,10 @@ pub struct Receive {
 enum State {
     /// ZFILE has not come. `greeted`: ZRINIT was sent.
     Opening { greeted: bool },
+    /// The owner is asked what to do with the file that is offered.
+    Deciding(Question<Decision>),
+    /// ZCRC is sent: whether the file begins with what is here.
+    Proving { length: u64, crc32: u32 },
     /// ZRPOS is sent; ZDATA is to come, all else is stale.
     Seeking,
     /// In the stream.
@@ -115,7 +127,17 @@ enum Step {
     Send(Vec<u8>),
     Break,
     Pause(Duration),
-    Tell(ZmodemEvent),
+    Tell(Told),
+}
+
+/// What is told on the way, by a receive of one file or of several.
+#[derive(Debug)]
+enum Told {
+    Offered(FileInfo, Answer<Decision>),
+    Started(FileInfo),
+    Begins { offset: u64 },
+    Data { offset: u64, bytes: Vec<u8> },
+    Finished,
 }
 
 /// All in line time.
@@ -131,10 +153,6 @@ struct Timers {
     seek_until: Option<Instant>,
     acknowledged: Option<Instant>,
     progress: Option<Instant>,
-    /// Until when the possible beginning of an end marker is left on the line.
-    held_until: Option<Instant>,
-    /// That time has passed once.
-    release: bool,
 }
 
 impl Machine for Receive {
@@ -146,7 +164,7 @@ impl Machine for Receive {
         if self.outbox.len() >= OUTBOX_MAX {
             return 0;
         }
-        let (feed, marker) = self.up_to_marker(now, bytes);
+        let (feed, marker) = self.marker.before(now, bytes);
         let taken = self.take(now, &bytes[..feed]);
         if taken > 0 {
             self.timers.last_input = Some(now);
@@ -163,7 +181,13 @@ impl Machine for Receive {
         let received = self.received();
         let lost = ZmodemError::CarrierLost { received };
         let outcome = match std::mem::replace(&mut self.state, State::Ended(None)) {
-            State::Opening { .. } | State::Seeking | State::Data => Err(lost),
+            State::Opening { .. }
+            | State::Deciding(_)
+            | State::Proving { .. }
+            | State::Seeking
+            | State::Data => Err(lost),
+            // Only ZFIN would say that there is no other file.
+            State::Closing if self.batch.is_some() => Err(lost),
             // ZEOF, or our own limit, has said that this is all.
             State::Closing | State::Stopping => Ok(received),
             State::Farewell(farewell) => farewell.outcome,
@@ -179,10 +203,7 @@ impl Machine for Receive {
         if self.timers.paused_until.is_some_and(|at| at <= now) {
             self.timers.paused_until = None;
         }
-        if self.timers.held_until.is_some_and(|at| at <= now) {
-            self.timers.held_until = None;
-            self.timers.release = true;
-        }
+        self.marker.handle_timeout(now);
         if self.timers.deadline.is_some_and(|at| at <= now) {
             self.timers.deadline = None;
             self.on_deadline(now);
@@ -190,7 +211,27 @@ impl Machine for Receive {
     }
 
     fn poll_output(&mut self, now: Instant) -> Output<ZmodemEvent, Outcome> {
+        loop {
+            return match self.poll(now).passed_on() {
+                Ok(output) => output,
+                Err(Inner::Done(outcome)) => Output::Done(outcome),
+                Err(Inner::Event(Told::Started(info))) => {
+                    Output::Event(ZmodemEvent::Started { name: info.name, size: info.size })
+                }
+                Err(Inner::Event(Told::Data { offset, bytes })) => {
+                    Output::Event(ZmodemEvent::Data { offset, bytes })
+                }
+                // There is one file, and the outcome says how far it came.
+                Err(Inner::Event(Told::Offered(..) | Told::Begins { .. } | Told::Finished)) => continue,
+            };
+        }
+    }
+}
+
+impl Receive {
+    fn poll(&mut self, now: Instant) -> Output<Told, Outcome> {
         self.begin(now);
+        self.decide(now);
         if std::mem::take(&mut self.cancel_asked) && !self.is_over() {
             self.abort(now, ZmodemError::Cancelled { end: self.next });
         }
@@ -208,8 +249,8 @@ impl Machine for Receive {
                 }
             }
         }
-        let Timers { deadline, paused_until, held_until, .. } = self.timers;
-        Output::Wait([deadline, paused_until, held_until].into_iter().flatten().min())
+        let Timers { deadline, paused_until, .. } = self.timers;
+        Output::Wait([deadline, paused_until, self.marker.deadline()].into_iter().flatten().min())
     }
 }
 
@@ -218,8 +259,10 @@ impl Receive {
     pub fn new(options: ReceiveOptions) -> Self {
         let next = options.resume_at;
         let escapes_controls = options.escape_controls;
+        let marker = EndMarker::new(options.end_marker.clone());
         Self {
             options,
+            marker,
             state: State::Opening { greeted: false },
             decoder: Decoder::new(),
             expect: Expect::Nothing,
@@ -240,6 +283,7 @@ impl Receive {
             garbage_before: 0,
             zrpos_open: 0,
             cancel_asked: false,
+            batch: None,
             stats: Stats::default(),
         }
     }
@@ -262,6 +306,8 @@ impl Receive {
             State::Farewell(farewell) => farewell.outcome.as_ref().is_ok_and(|received| received.complete),
             State::Ended(Some(Ok(received))) => received.complete,
             State::Opening { .. }
+            | State::Deciding(_)
+            | State::Proving { .. }
             | State::Seeking
             | State::Data
             | State::Stopping
@@ -290,7 +336,13 @@ impl Receive {
 
     fn take(&mut self, now: Instant, bytes: &[u8]) -> usize {
         match self.state {
-            State::Opening { .. } | State::Seeking | State::Data | State::Closing | State::Stopping => {}
+            State::Opening { .. }
+            | State::Proving { .. }
+            | State::Seeking
+            | State::Data
+            | State::Closing
+            | State::Stopping => {}
+            State::Deciding(_) => return 0, // at the next poll it is decided
             State::Farewell(_) => return self.take_farewell(now, bytes),
             State::Cancelling { .. } => return self.drain(now, bytes),
             State::PeerCancelled { .. } => return self.take_cancel_tail(bytes),
@@ -314,10 +366,17 @@ impl Receive {
 
     fn is_receiving(&self) -> bool {
         match self.state {
-            State::Opening { .. } | State::Seeking | State::Data | State::Closing | State::Stopping => true,
-            State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
-                false
-            }
+            State::Opening { .. }
+            | State::Proving { .. }
+            | State::Seeking
+            | State::Data
+            | State::Closing
+            | State::Stopping => true,
+            State::Deciding(_)
+            | State::Farewell(_)
+            | State::Cancelling { .. }
+            | State::PeerCancelled { .. }
+            | State::Ended(_) => false,
         }
     }
 
@@ -345,7 +404,9 @@ impl Receive {
                 let quiet = now + self.quiet_wait();
                 self.timers.deadline = Some(self.timers.seek_until.map_or(quiet, |until| until.min(quiet)));
             }
-            State::Closing
+            State::Deciding(_)
+            | State::Proving { .. }
+            | State::Closing
             | State::Stopping
             | State::Farewell(_)
             | State::Cancelling { .. }
@@ -390,11 +451,10 @@ impl Receive {
             FrameType::Zfreecnt => self.send(Header::with_position(FrameType::Zack, u32::MAX)),
             // Only receivers say these: the host echoes us, so its sender has let go of the terminal.
             FrameType::Zrinit | FrameType::Zrpos => self.on_echo(),
-            FrameType::Zack
-            | FrameType::Zskip
-            | FrameType::Zcrc
-            | FrameType::Zcompl
-            | FrameType::Unknown(_) => self.stats.unexpected_headers += 1,
+            FrameType::Zcrc => self.on_zcrc(now, header.position()),
+            FrameType::Zack | FrameType::Zskip | FrameType::Zcompl | FrameType::Unknown(_) => {
+                self.stats.unexpected_headers += 1
+            }
         }
     }
 
@@ -420,9 +480,12 @@ impl Receive {
     fn on_zrqinit(&mut self, now: Instant) {
         match self.state {
             State::Opening { .. } => self.greet(now),
-            State::Seeking | State::Data | State::Closing | State::Stopping => {
-                self.stats.unexpected_headers += 1
-            }
+            State::Deciding(_)
+            | State::Proving { .. }
+            | State::Seeking
+            | State::Data
+            | State::Closing
+            | State::Stopping => self.stats.unexpected_headers += 1,
             State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
             }
         }
@@ -430,7 +493,9 @@ impl Receive {
 
     fn on_file(&mut self, now: Instant, data: &[u8]) {
         match self.state {
+            State::Opening { .. } | State::Closing if self.batch.is_some() => self.offered(now, data),
             State::Opening { .. } => self.start(now, FileInfo::parse(data)),
+            State::Proving { .. } => self.repeat(now),
             // Our ZRPOS was lost, and the sender offers the file again.
             State::Seeking => self.request(now),
             State::Closing => {
@@ -440,8 +505,11 @@ impl Receive {
             }
             State::Stopping => self.stop_sender(now),
             State::Data => self.stats.unexpected_headers += 1,
-            State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
-            }
+            State::Deciding(_)
+            | State::Farewell(_)
+            | State::Cancelling { .. }
+            | State::PeerCancelled { .. }
+            | State::Ended(_) => {}
         }
     }
 
@@ -456,7 +524,7 @@ impl Receive {
         }
         self.announced = info.size;
         if !std::mem::replace(&mut self.started, true) {
-            self.outbox.push_back(Step::Tell(ZmodemEvent::Started { name: info.name, size: info.size }));
+            self.outbox.push_back(Step::Tell(Told::Started(info)));
         }
         self.progress(now);
         if self.is_stop_due() {
@@ -478,9 +546,12 @@ impl Receive {
             State::Seeking => self.decoder.hunt(),
             State::Data => self.request(now),
             State::Opening { .. } => self.greet(now),
-            State::Closing | State::Stopping => self.decoder.hunt(),
-            State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
-            }
+            State::Proving { .. } | State::Closing | State::Stopping => self.decoder.hunt(),
+            State::Deciding(_)
+            | State::Farewell(_)
+            | State::Cancelling { .. }
+            | State::PeerCancelled { .. }
+            | State::Ended(_) => {}
         }
     }
 
@@ -501,7 +572,7 @@ impl Receive {
         if !data.is_empty() {
             let offset = self.next;
             self.next += data.len() as u64;
-            self.outbox.push_back(Step::Tell(ZmodemEvent::Data { offset, bytes: data }));
+            self.outbox.push_back(Step::Tell(Told::Data { offset, bytes: data }));
             self.progress(now);
         }
         if beyond || self.is_stop_due() {
@@ -516,6 +587,7 @@ impl Receive {
         match self.state {
             State::Seeking | State::Data if position == self.next => {
                 self.state = State::Closing;
+                self.outbox.push_back(Step::Tell(Told::Finished));
                 self.progress(now);
                 self.send_zrinit(now);
             }
@@ -525,8 +597,12 @@ impl Receive {
             State::Closing => self.send_zrinit(now),
             State::Stopping => self.stop_sender(now),
             State::Opening { .. } => self.greet(now),
-            State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
-            }
+            State::Deciding(_)
+            | State::Proving { .. }
+            | State::Farewell(_)
+            | State::Cancelling { .. }
+            | State::PeerCancelled { .. }
+            | State::Ended(_) => {}
         }
     }
 
@@ -534,7 +610,9 @@ impl Receive {
         let received = self.received();
         let outcome = match self.state {
             State::Opening { .. } => Err(ZmodemError::NothingSent { said: self.said() }),
-            State::Seeking | State::Data => Err(ZmodemError::EndedEarly { end: self.next }),
+            State::Deciding(_) | State::Proving { .. } | State::Seeking | State::Data => {
+                Err(ZmodemError::EndedEarly { end: self.next })
+            }
             State::Closing | State::Stopping => Ok(received),
             State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
                 return;
@@ -572,9 +650,13 @@ impl Receive {
             State::Closing if expected == Expect::FileInfo || damage == Damage::Header => {
                 self.send_zrinit(now)
             }
-            State::Closing | State::Stopping => {}
-            State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
-            }
+            // Its deadline asks again.
+            State::Proving { .. } | State::Closing | State::Stopping => {}
+            State::Deciding(_)
+            | State::Farewell(_)
+            | State::Cancelling { .. }
+            | State::PeerCancelled { .. }
+            | State::Ended(_) => {}
         }
     }
 
@@ -590,7 +672,11 @@ impl Receive {
         let received = self.received();
         match self.state {
             State::Closing | State::Stopping => self.end(Ok(received)),
-            State::Opening { .. } | State::Seeking | State::Data => {
+            State::Opening { .. }
+            | State::Deciding(_)
+            | State::Proving { .. }
+            | State::Seeking
+            | State::Data => {
                 self.state = State::PeerCancelled { said: self.said() };
                 self.arm(now, CANCEL_QUIET);
             }

@@ -1,5 +1,7 @@
 //! What a receive tells its owner: events on the way, how it ended, and what it had to cope with.
 
+use super::frame::printable;
+
 /// What happens on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ZmodemEvent {
@@ -141,6 +143,15 @@ pub enum ZmodemError {
     },
 }
 
-fn quoted(said: &str) -> String {
+/// The last line of what was no frame: a program's last words, perhaps.
+pub(super) fn last_said(text: &[u8]) -> String {
+    let text = text.trim_ascii();
+    let line = text.rsplit(|&byte| byte == b'\n' || byte == b'\r').next().unwrap_or_default().trim_ascii();
+    // Not the rest of a broken frame, nor what sz says to start a receiver by hand.
+    let is_text = std::str::from_utf8(line).is_ok_and(|line| !line.chars().any(char::is_control));
+    if is_text && line != b"rz" { printable(line) } else { String::new() }
+}
+
+pub(super) fn quoted(said: &str) -> String {
     if said.is_empty() { String::new() } else { format!(" ({said:?})") }
 }

@@ -9,12 +9,15 @@ use super::{Receive, State};
 impl Receive {
     pub(super) fn on_deadline(&mut self, now: Instant) {
         match self.state {
-            State::Opening { .. } | State::Seeking | State::Data | State::Closing | State::Stopping => {
-                self.remind(now);
-            }
+            State::Opening { .. }
+            | State::Proving { .. }
+            | State::Seeking
+            | State::Data
+            | State::Closing
+            | State::Stopping => self.remind(now),
             State::Farewell(_) => self.farewell_again(now),
             State::Cancelling { .. } | State::PeerCancelled { .. } => self.line_is_quiet(),
-            State::Ended(_) => {}
+            State::Deciding(_) | State::Ended(_) => {}
         }
     }
 
@@ -32,14 +35,18 @@ impl Receive {
         }
         match self.state {
             State::Opening { .. } => self.remind_opening(now),
+            State::Proving { .. } => self.prove_again(now),
             State::Data if self.is_ack_lost() => self.acknowledge(now),
             State::Seeking | State::Data => self.request_patiently(now),
-            State::Closing if self.tries >= CLOSING_TRIES_MAX => self.give_up(now),
+            State::Closing if self.tries >= CLOSING_TRIES_MAX && self.batch.is_none() => self.give_up(now),
             State::Closing => self.send_zrinit(now),
             State::Stopping if self.tries >= CLOSING_TRIES_MAX => self.give_up(now),
             State::Stopping => self.stop_sender(now),
-            State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
-            }
+            State::Deciding(_)
+            | State::Farewell(_)
+            | State::Cancelling { .. }
+            | State::PeerCancelled { .. }
+            | State::Ended(_) => {}
         }
     }
 
@@ -118,12 +125,17 @@ impl Receive {
         let (end, tries) = (self.next, self.tries);
         let received = self.received();
         match self.state {
-            State::Closing => self.end(Ok(received)),
+            State::Closing if self.batch.is_none() => self.end(Ok(received)),
             State::Stopping => self.cancel_with(now, Ok(received)),
             State::Opening { .. } if self.fruitless == 0 => {
                 self.abort(now, ZmodemError::Silent { end, tries });
             }
-            State::Opening { .. } | State::Seeking | State::Data => {
+            State::Opening { .. }
+            | State::Deciding(_)
+            | State::Proving { .. }
+            | State::Seeking
+            | State::Data
+            | State::Closing => {
                 let error = if self.silent_tries > SILENT_TRIES_MAX {
                     ZmodemError::Silent { end, tries }
                 } else {

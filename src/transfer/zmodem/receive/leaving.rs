@@ -10,7 +10,7 @@ impl Receive {
     pub(super) fn end(&mut self, outcome: Outcome) {
         self.timers.deadline = None;
         self.timers.paused_until = None;
-        self.timers.held_until = None;
+        self.marker.forget();
         self.state = State::Ended(Some(outcome));
     }
 
@@ -72,6 +72,8 @@ impl Receive {
             }
             State::Farewell(_) => self.farewell_over(),
             State::Opening { .. }
+            | State::Deciding(_)
+            | State::Proving { .. }
             | State::Seeking
             | State::Data
             | State::Closing
@@ -157,7 +159,11 @@ impl Receive {
     pub(super) fn sender_gone(&mut self) {
         let received = self.received();
         match std::mem::replace(&mut self.state, State::Ended(None)) {
-            State::Opening { .. } | State::Seeking | State::Data => {
+            State::Opening { .. }
+            | State::Deciding(_)
+            | State::Proving { .. }
+            | State::Seeking
+            | State::Data => {
                 let said = self.said();
                 self.end(Err(ZmodemError::SenderGone { said }));
             }
@@ -167,27 +173,6 @@ impl Receive {
             State::PeerCancelled { said } => self.end(Err(ZmodemError::PeerCancelled { said })),
             ended @ State::Ended(_) => self.state = ended,
         }
-    }
-
-    /// How many bytes stand before the end marker, and whether it is there. Bytes at the end that
-    /// may be its beginning are left on the line, for it belongs to the next machine whole; but not
-    /// for long, for they may be the end of a frame that is waiting for our answer.
-    pub(super) fn up_to_marker(&mut self, now: Instant, bytes: &[u8]) -> (usize, bool) {
-        let release = std::mem::take(&mut self.timers.release);
-        let held_until = self.timers.held_until.take();
-        let Some(marker) = self.options.end_marker.as_deref().filter(|marker| !marker.is_empty()) else {
-            return (bytes.len(), false);
-        };
-        if let Some(at) = memchr::memmem::find(bytes, marker) {
-            return (at, true);
-        }
-        let longest = bytes.len().min(marker.len() - 1);
-        let held = (1..=longest).rev().find(|&held| bytes.ends_with(&marker[..held])).unwrap_or(0);
-        if held == 0 || release {
-            return (bytes.len(), false);
-        }
-        self.timers.held_until = held_until.or(Some(now + MARKER_HOLD));
-        (bytes.len() - held, false)
     }
 }
 
@@ -204,5 +189,3 @@ pub(super) const CANCEL_QUIET: Duration = Duration::from_secs(1);
 const CANCELS_MAX: u32 = 3;
 /// Line time that a cancelled stream may take to run out.
 const CANCEL_WAIT_MAX: Duration = Duration::from_secs(60);
-/// How long the possible beginning of an end marker is left on the line.
-const MARKER_HOLD: Duration = Duration::from_millis(500);

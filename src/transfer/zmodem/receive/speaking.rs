@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::frame::{CANFC32, CANFDX, CANOVIO, ESCCTL, FrameType, Header, printable};
-use super::super::report::ZmodemError;
+use super::super::frame::{CANFC32, CANFDX, CANOVIO, ESCCTL, FrameType, Header};
+use super::super::report::{ZmodemError, last_said};
 use super::deadlines::TRIES_MAX;
 use super::{Expect, Receive, State, Step};
 
@@ -113,12 +113,17 @@ impl Receive {
             State::Data if self.is_ack_unanswered() => self.acknowledge(now),
             // Noise made it listen; now it waits for a word of ours, whatever we said last.
             State::Data => self.request(now),
-            State::Opening { .. } | State::Closing | State::Stopping => match self.last_header {
-                Some(header) => self.ask(now, header),
-                None => self.greet(now),
-            },
-            State::Farewell(_) | State::Cancelling { .. } | State::PeerCancelled { .. } | State::Ended(_) => {
+            State::Opening { .. } | State::Proving { .. } | State::Closing | State::Stopping => {
+                match self.last_header {
+                    Some(header) => self.ask(now, header),
+                    None => self.greet(now),
+                }
             }
+            State::Deciding(_)
+            | State::Farewell(_)
+            | State::Cancelling { .. }
+            | State::PeerCancelled { .. }
+            | State::Ended(_) => {}
         }
     }
 
@@ -131,12 +136,7 @@ impl Receive {
 
     /// The last words that were no frame.
     pub(super) fn said(&self) -> String {
-        let text = self.decoder.text().trim_ascii();
-        let line =
-            text.rsplit(|&byte| byte == b'\n' || byte == b'\r').next().unwrap_or_default().trim_ascii();
-        // Not the rest of a broken frame, nor what sz says to start a receiver by hand.
-        let is_text = std::str::from_utf8(line).is_ok_and(|line| !line.chars().any(char::is_control));
-        if is_text && line != b"rz" { printable(line) } else { String::new() }
+        last_said(self.decoder.text())
     }
 }
 
