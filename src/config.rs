@@ -148,7 +148,7 @@ pub enum Deliver {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TransferChoice {
-    /// ZMODEM where the host has `sz`, else text.
+    /// Text where the host has gzip, or little is to come; else ZMODEM if it has `sz`, else text.
     #[default]
     Auto,
     /// ZMODEM; the host must have `sz`.

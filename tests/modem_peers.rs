@@ -294,6 +294,7 @@ fn tcpatmodem_left_on_line_by_kill_9_is_hung_up_first_and_the_fetch_succeeds() {
     let Some(user) = User::new("k", "/bin/sh", &mailbox) else { return };
     let host = LoginHost::open();
     let home = modem.home(&host, &user);
+    home.account_also("transfer = \"zmodem\"\n");
     let mut child = home.command(&["fetch", "home"]).stderr(Stdio::piped()).spawn().unwrap();
     read_until(child.stderr.as_mut().unwrap(), " bytes\n");
     child.kill().unwrap();

@@ -52,7 +52,7 @@ fn a_call_that_is_lost_is_made_again_and_goes_on_where_it_stopped() {
     let mailbox = sample();
     let half = (mailbox.len() / 2 + 1_500).to_string();
     let (sim, path, _dir) = host("connect", &["--drop-after", &half, "--bps", "115200"]);
-    let home = Home::new(&sim.device, "mary", &path, "");
+    let home = Home::new(&sim.device, "mary", &path, "transfer = \"zmodem\"\n");
     let ran = home.run(&["fetch", "--json", "--redial"]);
     ran.ended(0, "done");
     assert_eq!(ran.number("dials"), 2);

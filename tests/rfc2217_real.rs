@@ -147,6 +147,7 @@ fn a_server_that_dies_in_mid_call_leaves_a_part_and_the_next_call_brings_the_res
     let (sim, path, _dir) = host(&mailbox, &["--bps", "57600"]);
     let Some(mut server) = Ser2net::start(RFC2217, &sim.device) else { return };
     let home = home(&server.address(), &path, "");
+    home.account_also("transfer = \"zmodem\"\n");
     let (child, mut said) = in_mid_call(&home);
     for _ in 0..4 {
         read_until(&mut said, " bytes\n"); // enough to see that it is not carried again

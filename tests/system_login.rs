@@ -60,7 +60,7 @@ fn every_login_shell_is_good_enough() {
         };
         let mailbox = sample();
         let Some(user) = User::new(&format!("s{n}"), shell, &mailbox) else { return };
-        for transfer in ["auto", "text"] {
+        for transfer in ["zmodem", "text"] {
             let sim = Sim::start(LOGIN);
             let home = user.home(&sim, &format!("transfer = \"{transfer}\"\n"));
             let ran = home.fetch();

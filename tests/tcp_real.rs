@@ -65,6 +65,7 @@ fn a_modem_behind_ser2net_is_dialled_fetched_through_and_hung_up() {
             "phone = \"555 1212\"\nuser = \"mary\"\npassword = {{ env = \"TEST_PASSWORD\" }}\nmailbox = {mailbox:?}\n"
         ),
     );
+    home.account_also("transfer = \"zmodem\"\n");
     // The carrier is lost half-way, which this line learns from the modem's words only.
     let first = home.fetch();
     first.ended(75, "carrier-lost");
@@ -292,6 +293,7 @@ fn a_connection_that_dies_in_mid_call_is_75_and_the_next_call_goes_on() {
         let after = mail.len() / 2;
         let address = in_the_middle(server.address, vec![(dies, after), (Dies::Never, usize::MAX)]);
         let home = home(address, &mailbox, "");
+        home.account_also("transfer = \"zmodem\"\n");
         let first = home.fetch();
         first.ended(75, "carrier-lost");
         assert!(first.json("error").to_string().contains(says), "{dies:?}: {}", first.out);

@@ -69,7 +69,7 @@ fn comes_home(whose: Whose, line: &str, mailbox: &[u8], transfer: &str) {
     if transfer == "zmodem" && !have("sz") {
         return;
     }
-    let home = home_at(inetd.address, &user, line, "");
+    let home = home_at(inetd.address, &user, line, &format!("transfer = {transfer:?}\n"));
     let first = home.fetch();
     first.ended(0, "done");
     assert_eq!(first.json("transfer"), transfer, "{}", first.out);

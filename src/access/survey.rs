@@ -157,20 +157,29 @@ pub struct Proof {
 impl Survey {
     /// The command for the file that `path`, a word of sh, names: asks for the size and for a digest at each of `lengths`.
     pub fn command(path: &str, tools: Tools, lengths: &[u64]) -> String {
-        let mut command = format!("f={path}");
-        command.push_str(
-            ";if [ -d \"$f\" ];then echo d;elif [ ! -e \"$f\" ];then case $f in */*)d=${f%/*};;*)d=.;;esac;\
-             [ -d \"${d:-/}\" ]&&echo e||echo n;\
-             elif [ ! -f \"$f\" ];then echo d;elif [ ! -r \"$f\" ];then echo p;else \
-             s=$(($(wc -c <\"$f\")));echo s $s;",
-        );
+        let mut command = format!("f={path};{SIZE}");
         for &length in lengths {
             let digest = tools.digest.program();
             let first = tools.head.first(length);
             let _ = write!(command, "[ $s -ge {length} ]&&echo k {length} $({first}|{digest});"); // to a String
         }
-        command.push_str("[ -e \"$f.lock\" ]&&echo l;set -- ~/.mailcall-removal*;[ -f \"$1\" ]&&echo j;:;fi");
-        command
+        command + OTHERS
+    }
+
+    /// The same as a function `y` for the file `$f`: where it stays loaded, asking again is a few bytes.
+    /// `None` where the tools need another command for each length.
+    pub fn function(tools: Tools) -> Option<String> {
+        let first = match tools.head {
+            HeadTool::HeadC => "head -c $l <\"$f\"",
+            HeadTool::Dd => return None,
+        };
+        let digest = tools.digest.program();
+        Some(format!("y(){{ {SIZE}for l do [ $s -ge $l ]&&echo k $l $({first}|{digest});done;{OTHERS};}}"))
+    }
+
+    /// Asks the function.
+    pub fn call(lengths: &[u64]) -> String {
+        lengths.iter().fold("y".to_owned(), |call, length| format!("{call} {length}"))
     }
 
     /// Reads the reply; `None` when it is none.
@@ -201,6 +210,13 @@ impl Survey {
     }
 }
 
+/// What the file is, and its length.
+const SIZE: &str = "if [ -d \"$f\" ];then echo d;elif [ ! -e \"$f\" ];then case $f in */*)d=${f%/*};;*)d=.;;esac;\
+     [ -d \"${d:-/}\" ]&&echo e||echo n;\
+     elif [ ! -f \"$f\" ];then echo d;elif [ ! -r \"$f\" ];then echo p;else \
+     s=$(($(wc -c <\"$f\")));echo s $s;";
+/// What stands beside it.
+const OTHERS: &str = "[ -e \"$f.lock\" ]&&echo l;set -- ~/.mailcall-removal*;[ -f \"$1\" ]&&echo j;:;fi";
 /// Block size for `dd`: large enough to be quick, small enough for any host.
 const DD_BLOCK: u64 = 65_536;
 
@@ -224,6 +240,10 @@ mod tests {
             let path = quote_path(path.to_str().unwrap().as_bytes());
             for tools in [TOOLS, Tools { head: HeadTool::Dd, ..TOOLS }] {
                 let survey = ask(&Survey::command(&path, tools, &[4, 13, 14]));
+                if let Some(function) = Survey::function(tools) {
+                    let call = Survey::call(&[4, 13, 14]);
+                    assert_eq!(ask(&format!("f={path};{function};v=`{call}`;echo \"$v\"")), survey);
+                }
                 let Survey::There { size, proofs, locked, .. } = survey else { panic!("{survey:?}") };
                 assert_eq!((size, locked), (13, false));
                 // `printf From | cksum`; and it is not as long as 14.

@@ -1,6 +1,6 @@
 //! The mailbox of an account, behind a line or on a path of this machine: the same is done with either.
 
-use super::fetch::{Call, in_call_heeding, runtime};
+use super::fetch::{Asking, Call, in_call_heeding, runtime};
 use super::interrupt::Signals;
 use super::progress::Display;
 use crate::access::Location;
@@ -8,7 +8,7 @@ use crate::session::by_path::{by_path, spool};
 use crate::session::by_shell::ByShell;
 use crate::session::call::CallReport;
 use crate::session::work::Work;
-use crate::session::{Ending, Failure, Stage};
+use crate::session::{Ending, Failure, First, Stage};
 
 /// Does `work` with the account's mailbox, with progress shown and signals heeded.
 pub(super) fn at_mailbox<W: Work>(call: Call<'_>, work: W) -> (Result<W::Done, Failure>, CallReport) {
@@ -37,7 +37,12 @@ pub(super) async fn at_mailbox_heeding<W: Work>(
     }
     let location = Location::new(call.account.mailbox.as_deref());
     let choice = call.account.transfer;
-    in_call_heeding(signals, call, async |session| {
+    let first = work.first().map(|(digests, wanted)| First {
+        location: location.clone(),
+        digests,
+        wanted: wanted.then_some(choice),
+    });
+    in_call_heeding(signals, call, Asking::By(first), async |session| {
         work.run(&mut ByShell::new(session, &location, choice)).await
     })
     .await

@@ -13,8 +13,9 @@ use crate::secret::Secret;
 use crate::session::by_path::spool;
 use crate::session::call::{CallPlan, CallReport, Session, call};
 use crate::session::fetch::store_failure;
-use crate::session::{Ending, Failure, Progress, Stage};
+use crate::session::{Ending, Failure, First, Progress, Stage};
 use crate::store::dials::Dials;
+use crate::store::hosts::Hosts;
 use crate::store::troubles::Troubles;
 use crate::store::{Delivery, Store};
 
@@ -198,13 +199,21 @@ pub(super) struct Call<'a> {
     pub(super) password: Option<Secret>,
 }
 
+/// How a host is asked that may be known from an earlier call.
+pub(super) enum Asking {
+    /// By what is remembered; this will be asked of the mailbox first.
+    By(Option<First>),
+    /// As if nothing were remembered.
+    Anew,
+}
+
 /// Makes a call with progress shown and signals heeded.
 pub(super) async fn in_call<T>(
     call: Call<'_>,
     work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
 ) -> (Result<T, Failure>, CallReport) {
     match Signals::install() {
-        Ok(mut signals) => in_call_heeding(&mut signals, call, work).await,
+        Ok(mut signals) => in_call_heeding(&mut signals, call, Asking::By(None), work).await,
         Err(error) => (Err(Failure::new(Ending::Bug, Stage::Preparing, error)), CallReport::default()),
     }
 }
@@ -213,9 +222,10 @@ pub(super) async fn in_call<T>(
 pub(super) async fn in_call_heeding<T>(
     signals: &mut Signals,
     call: Call<'_>,
+    asking: Asking,
     work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
 ) -> (Result<T, Failure>, CallReport) {
-    let (went, report) = in_call_watched(signals, call, &mut |_| true, work).await;
+    let (went, report) = in_call_watched(signals, call, asking, &mut |_| true, work).await;
     if let Some(why) = &report.off_hook {
         eprintln!("mailcall: {}", off_hook(why));
     }
@@ -227,6 +237,7 @@ pub(super) async fn in_call_heeding<T>(
 pub(super) async fn in_call_watched<T>(
     signals: &mut Signals,
     call_of: Call<'_>,
+    asking: Asking,
     observe: &mut dyn FnMut(&Progress) -> bool,
     work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>,
 ) -> (Result<T, Failure>, CallReport) {
@@ -238,9 +249,20 @@ pub(super) async fn in_call_watched<T>(
     let display = Display::new(global, name);
     #[allow(clippy::disallowed_methods)] // the one draw from the system: marks this call's replies
     let nonce = fastrand::Rng::new().u32(..);
+    let hosts = match Hosts::new(&state, name) {
+        Ok(hosts) => hosts,
+        Err(error) => return (Err(store_failure(Stage::Preparing, &error)), CallReport::default()),
+    };
+    let (ask_anew, first) = match asking {
+        Asking::By(first) => (false, first),
+        Asking::Anew => (true, None),
+    };
     let plan = CallPlan {
         dials: Some(Dials::new(&state)),
         troubles: Some(Troubles::new(&state)),
+        hosts: Some(hosts),
+        ask_anew,
+        first,
         ask: display.person(),
         ..CallPlan::new(config, account, password, nonce)
     };

@@ -67,6 +67,8 @@ pub struct Login {
     last_said: String,
     /// What stood on the line at the last nudge: a prompt, if it comes again.
     nudged_at: String,
+    /// The shell's prompt, where it is known from an earlier login.
+    known_prompt: Option<String>,
     output: VecDeque<Output<LoginEvent, LoginOutcome>>,
 }
 
@@ -240,8 +242,15 @@ impl Login {
             broadcast_lines: 0,
             last_said: String::new(),
             nudged_at: String::new(),
+            known_prompt: None,
             output: VecDeque::new(),
         }
+    }
+
+    /// The same on a host whose shell has had this prompt ([`LoggedIn::prompt`]): it is believed sooner.
+    pub fn knowing_prompt(mut self, prompt: Option<String>) -> Self {
+        self.known_prompt = prompt.filter(|prompt| !prompt.trim().is_empty());
+        self
     }
 
     /// Goes on with a login that ended in [`LoginError::CodeWanted`], as if no time had passed. The code is
@@ -297,8 +306,17 @@ impl Login {
             // Linux takes the first key behind a BREAK on its console for a command to the kernel, for
             // 5 s (Documentation/admin-guide/sysrq.rst): `b` would boot the host. RETURN is none.
             (quiet, Act::TypeUser | Act::TypePassword) if self.break_is_fresh => (quiet, Act::Nudge),
+            (_, Act::Finish(look)) if self.is_known_prompt() => (PROMPT_QUIET, Act::Finish(look)),
             plan => plan,
         }
+    }
+
+    /// True if what stands on the line is, letter for letter, the prompt of the last time.
+    fn is_known_prompt(&self) -> bool {
+        let open = self.text.open_line();
+        // Behind a password prompt nothing is shown as it is, so nothing there can be compared.
+        let stands = |prompt: &String| !open.is_secret() && self.masked(&open.shown()) == *prompt;
+        self.known_prompt.as_ref().is_some_and(stands)
     }
 
     /// The same for what can be read.

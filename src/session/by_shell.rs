@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::call::Session;
+use super::recall::lengths;
 use super::{Ending, Failure, Progress, Stage};
 use crate::access::index::{self, Entry};
 use crate::access::{
@@ -13,6 +14,7 @@ use crate::access::{
 };
 use crate::config::TransferChoice;
 use crate::mailbox::digest::PrefixDigest;
+use crate::shell::ahead::THEN_SEQ;
 use crate::shell::probe::Tool;
 use crate::shell::{HostFacts, ShellError};
 use crate::transfer::text::{TextError, TextEvent, TextReceive};
@@ -54,8 +56,8 @@ impl<'s, 'c> ByShell<'s, 'c> {
         there(&reply.bytes, &self.location.shown(&self.session.facts))
     }
 
-    /// Which protocol carries a mailbox of this size.
-    async fn zmodem_carries(&mut self, size: u64) -> Result<bool, Failure> {
+    /// Which protocol carries a mailbox of this size, from there on.
+    async fn zmodem_carries(&mut self, from: u64, size: u64) -> Result<bool, Failure> {
         let has_sz = self.session.facts.zmodem_sender().is_some();
         match self.choice {
             TransferChoice::Zmodem if !has_sz => {
@@ -75,11 +77,17 @@ impl<'s, 'c> ByShell<'s, 'c> {
                 }
                 Ok(true)
             }
-            TransferChoice::Auto if has_sz && size <= ZMODEM_SIZE_MAX => {
+            // What the host packs comes sooner as text, and so does a little: ZMODEM begins with three
+            // round trips.
+            TransferChoice::Auto
+                if has_sz
+                    && !self.session.facts.gzips
+                    && size <= ZMODEM_SIZE_MAX
+                    && size.saturating_sub(from) > LITTLE =>
+            {
                 self.session.passes_eight_bits(Stage::Transfer).await
             }
-            TransferChoice::Auto => Ok(false),
-            TransferChoice::Text => Ok(false),
+            TransferChoice::Auto | TransferChoice::Text => Ok(false),
         }
     }
 
@@ -107,7 +115,9 @@ impl<'s, 'c> ByShell<'s, 'c> {
             })
             .await
             .map_err(NotCarried::NotKept)?;
-        carrying.retries += receive.received().stats.zrpos_sent; // the one that begins is not among them
+        let asked_again = receive.received().stats.zrpos_sent; // the one that begins is not among them
+        carrying.retries += asked_again;
+        self.session.damaged(asked_again);
         if let Err(ZmodemError::CarrierLost { .. }) = &outcome {
             return Err(self.session.carrier_lost(Stage::Transfer).into());
         }
@@ -130,7 +140,16 @@ impl<'s, 'c> ByShell<'s, 'c> {
         carrying: &mut Carrying<'_, '_, E>,
     ) -> Result<(), NotCarried<E>> {
         let path = self.word();
-        let mut receive = TextReceive::new(&mut self.session.shell, &path, carrying.at, carrying.size);
+        let (shell, from, to) = (&mut self.session.shell, carrying.at, carrying.size);
+        let mut receive = if self.session.ahead.take_run(from) {
+            TextReceive::begun(shell, THEN_SEQ, from, to)
+        } else if self.session.ahead.loaded {
+            TextReceive::loaded(shell, from, to)
+        } else {
+            TextReceive::new(shell, &path, from, to)
+        };
+        self.session.ahead.loaded = true;
+        let before = carrying.retries;
         let outcome = self
             .session
             .carry(&mut receive, |watch, event| match event {
@@ -142,10 +161,18 @@ impl<'s, 'c> ByShell<'s, 'c> {
             })
             .await
             .map_err(NotCarried::NotKept)?;
+        self.session.damaged(carrying.retries - before);
+        if outcome.is_err() {
+            self.session.ahead.loaded = false;
+        }
         let failed = |ending, error: &TextError| Err(Failure::new(ending, Stage::Transfer, error).into());
         match outcome {
             // What it had shown to be there is not: the proof that comes next says so too.
-            Ok(_) | Err(TextError::Changed { .. }) => Ok(()),
+            Ok(_) => Ok(()),
+            Err(TextError::Changed { .. }) => {
+                // Or what packs it is not what it was.
+                Ok(self.session.ask_anew(Stage::Transfer).await?)
+            }
             Err(TextError::Shell(error)) => Err(self.session.failure(Stage::Transfer, &error).into()),
             Err(error @ TextError::Unreadable) => failed(Ending::NoPermission, &error),
             Err(error @ TextError::Cancelled) => failed(Ending::Interrupted, &error),
@@ -170,11 +197,16 @@ impl Mailbox for ByShell<'_, '_> {
 
     async fn survey(&mut self, ours: &[&PrefixDigest]) -> Result<Option<Surveyed>, Failure> {
         let tools = tools(&self.session.facts)?;
-        let mut lengths: Vec<u64> = ours.iter().map(|digest| digest.len()).filter(|&len| len > 0).collect();
-        lengths.dedup();
+        let lengths = lengths(ours);
         let longest = lengths.iter().copied().max().unwrap_or(0);
-        let command = Survey::command(&self.word(), tools, &lengths);
-        let mut found = self.look(&command, longest).await?;
+        let command = match self.session.ahead.surveys {
+            true => Survey::call(&lengths),
+            false => Survey::command(&self.word(), tools, &lengths),
+        };
+        let mut found = match self.session.ahead.take_survey(&lengths) {
+            Some(reply) => there(&reply, &self.location.shown(&self.session.facts))?,
+            None => self.look(&command, longest).await?,
+        };
         if found.as_ref().is_some_and(|found| found.unfinished) {
             self.finish_removal().await?;
             found = self.look(&command, longest).await?;
@@ -193,7 +225,7 @@ impl Mailbox for ByShell<'_, '_> {
         size: u64,
         keep: &mut Keep<'_, E>,
     ) -> Result<Carried, E> {
-        let zmodem = self.zmodem_carries(size).await?;
+        let zmodem = self.zmodem_carries(from, size).await?;
         let how = if zmodem { "zmodem" } else { "text" };
         self.tell(Telling::Carrying(how));
         self.tell(Telling::Bytes { done: 0, total: size - from });
@@ -356,6 +388,8 @@ pub(super) fn printed(digest: &PrefixDigest, tool: DigestTool) -> String {
 const BEYOND_ROUND_TRIP: Duration = Duration::from_millis(100);
 /// The longest that sz may take to be gone, and a loaded host to begin.
 const START_WAIT: Duration = Duration::from_secs(45);
+/// A text transfer's first run.
+const LITTLE: u64 = 4 * 1024;
 /// ZMODEM's positions have 32 bits (Forsberg, section 11).
 const ZMODEM_SIZE_MAX: u64 = u32::MAX as u64;
 /// Bytes of a strange answer that are shown.

@@ -16,6 +16,7 @@ pub(super) use super::link::wall_now as now;
 use super::link::{LineEnd, Link};
 use super::logging_in::AskPerson;
 use super::opening::open_unless;
+use super::recall::{Ahead, First, Recall};
 use super::transcript::Transcript;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{AccountConfig, Config, LineConfig};
@@ -23,8 +24,12 @@ use crate::login::{LoggedIn, PromptLook};
 use crate::machine::Machine;
 use crate::modem::{ConnectInfo, Said};
 use crate::secret::{Masks, Secret};
-use crate::shell::{HostFacts, Open, OpenOptions, REPLY_BYTES_MAX, Reply, Shell, ShellError};
+use crate::shell::probe::probe_command;
+use crate::shell::{
+    Foreseen, HostFacts, Open, OpenOptions, REPLY_BYTES_MAX, Reply, Shell, ShellError, ShellEvent,
+};
 use crate::store::dials::Dials;
+use crate::store::hosts::Hosts;
 use crate::store::troubles::Troubles;
 
 /// Everything a call needs to know before it begins.
@@ -42,6 +47,12 @@ pub struct CallPlan {
     pub dials: Option<Dials>,
     /// Which lines failed lately; `None` remembers nothing.
     pub troubles: Option<Troubles>,
+    /// What is remembered of the host; `None` remembers nothing.
+    pub hosts: Option<Hosts>,
+    /// The host is asked what it has, whatever is remembered of it.
+    pub ask_anew: bool,
+    /// What will be asked of the mailbox first.
+    pub first: Option<First>,
     /// Who is asked whether a host's key is right; `None` where nobody is there.
     pub ask: Option<AskPerson>,
 }
@@ -54,7 +65,18 @@ impl CallPlan {
             .iter()
             .filter_map(|name| config.lines.get(name).map(|line| (name.clone(), line.clone())))
             .collect();
-        Self { lines, account: account.clone(), password, nonce, dials: None, troubles: None, ask: None }
+        Self {
+            lines,
+            account: account.clone(),
+            password,
+            nonce,
+            dials: None,
+            troubles: None,
+            hosts: None,
+            ask_anew: false,
+            first: None,
+            ask: None,
+        }
     }
 }
 
@@ -110,6 +132,9 @@ pub struct Session<'a> {
     /// What the host has.
     pub facts: HostFacts,
     watch: Watch<'a>,
+    recall: &'a mut Recall,
+    /// What a host that is known has said already.
+    pub(super) ahead: Ahead,
 }
 
 impl Session<'_> {
@@ -169,8 +194,20 @@ impl Session<'_> {
     ) -> Result<Reply, Failure> {
         let wait = RUN_WAIT + more + Duration::from_secs(bytes / HOST_READS_PER_SECOND);
         let mut run = self.shell.run_limited(command, wait, REPLY_BYTES_MAX);
-        let outcome = self.link.drive(&mut run, |_, _| Ok::<_, Failure>(())).await?;
-        outcome.map_err(|error| shell_failure(stage, &error, self.link))
+        self.ahead.interrupted();
+        self.drive(&mut run).await.map_err(|error| shell_failure(stage, &error, self.link))
+    }
+
+    /// What was believed of the host from an earlier call did not prove right: asks it what it has.
+    pub(super) async fn ask_anew(&mut self, stage: Stage) -> Result<(), Failure> {
+        if self.recall.is_believed(&self.shell) {
+            let reply = self.run(&probe_command(), stage, 0).await?;
+            self.shell.learn(&reply.bytes);
+            self.facts = self.shell.facts().clone();
+            self.recall.opened(&self.shell);
+            self.ahead = Ahead::default();
+        }
+        Ok(())
     }
 
     /// Pumps a machine that carries payload; its events are told to `on_event`.
@@ -186,10 +223,20 @@ impl Session<'_> {
         outcome
     }
 
-    /// Pumps a machine whose events nobody needs.
-    pub async fn drive<M: Machine>(&mut self, machine: &mut M) -> M::Outcome {
-        let outcome = self.link.drive(machine, |_, _| Ok::<_, std::convert::Infallible>(())).await;
+    /// Pumps a machine of the shell's.
+    pub async fn drive<M: Machine<Event = ShellEvent>>(&mut self, machine: &mut M) -> M::Outcome {
+        let recall = &mut *self.recall;
+        let heard = |_: &mut Link, event| {
+            recall.heard(&event);
+            Ok::<_, std::convert::Infallible>(())
+        };
+        let outcome = self.link.drive(machine, heard).await;
         outcome.unwrap_or_else(|never| match never {})
+    }
+
+    /// So many pieces of a transfer came damaged.
+    pub(super) fn damaged(&mut self, pieces: u64) {
+        self.recall.damaged(pieces);
     }
 
     /// What a shell's error means for the call.
@@ -226,6 +273,8 @@ pub(super) struct OnLine<'a> {
     pub(super) carrier_since: &'a mut Option<Instant>,
     /// What the call is for has begun: from now on no other line is tried.
     pub(super) begun: &'a mut bool,
+    /// What is remembered of the host.
+    pub(super) recall: &'a mut Recall,
 }
 
 /// Opens the account's lines in turn until `what` can be done on one, and brings each modem on-hook,
@@ -282,6 +331,7 @@ async fn on_line<T>(
     begun: &mut bool,
 ) -> (Result<T, Failure>, CallReport) {
     let mut report = CallReport::default();
+    let mut recall = Recall::of(plan, line, watch);
     watch(Progress::Stage(Stage::Opening, name.to_owned()));
     let opened = match open_unless(line, plan.account.user.as_deref(), interrupted, watch).await {
         Ok(opened) => opened,
@@ -313,6 +363,7 @@ async fn on_line<T>(
             report: &mut report,
             carrier_since: &mut carrier_since,
             begun,
+            recall: &mut recall,
         });
         // A panic must not leave the modem off-hook: it ends the call as any failure does.
         let going = AssertUnwindSafe(going).catch_unwind();
@@ -340,6 +391,7 @@ async fn on_line<T>(
     link.close().await;
     report.bytes_down = link.bytes_down;
     report.bytes_up = link.bytes_up;
+    recall.keep(&went, link.eight_bit(), link.bytes_down + link.bytes_up, watch);
     *transcript = link.transcript;
     hide_in_report(&masks, &mut report);
     let hidden = |failure: Failure| Failure { message: masks.message(&failure.message), ..failure };
@@ -361,13 +413,14 @@ fn between(since: Option<Instant>, until: Instant) -> Duration {
     since.map_or(Duration::ZERO, |since| until.saturating_duration_since(since))
 }
 
-async fn to_the_shell_and_back<T>(
+pub(super) async fn to_the_shell_and_back<T>(
     on: &mut OnLine<'_>,
     work: &mut Option<impl AsyncFnOnce(&mut Session<'_>) -> Result<T, Failure>>,
 ) -> Result<T, Failure> {
     let shell = reach(on).await?;
     let facts = shell.facts().clone();
-    let mut session = Session { link: on.link, shell, facts, watch: on.watch };
+    let ahead = on.recall.ahead(on.plan, &shell);
+    let mut session = Session { link: on.link, shell, facts, watch: on.watch, recall: on.recall, ahead };
     *on.begun = true;
     let Some(work) = work.take() else {
         let message = "this program has a defect: the work of a call was begun twice";
@@ -388,15 +441,30 @@ pub(super) async fn open_shell(
     link: &mut Link,
     watch: Watch<'_>,
     logged_in: &LoggedIn,
+    recall: &mut Recall,
 ) -> Result<Shell, Failure> {
     watch(Progress::Stage(Stage::Shell, String::new()));
+    // A shell was behind this very prompt the last time.
+    let is_known = recall.logged_in(logged_in);
     // Behind a prompt that the login knew, the line has been quiet for long enough already.
-    let at_prompt = logged_in.look == PromptLook::Shell;
+    let at_prompt = is_known || logged_in.look == PromptLook::Shell;
     let settle = if at_prompt { SETTLE_AT_PROMPT } else { OpenOptions::default().settle };
-    let careful = !logged_in.is_surely_a_shell();
+    let careful = !is_known && !logged_in.is_surely_a_shell();
     let mut open = Open::new(plan.nonce, OpenOptions { settle, careful, ..OpenOptions::default() });
-    let outcome = link.drive(&mut open, |_, _| Ok::<_, Failure>(())).await?;
-    outcome.map_err(|error| shell_failure(Stage::Shell, &error, link))
+    if let Some(known) = recall.known(plan) {
+        open = open.knowing(known);
+    }
+    let heard = |_: &mut Link, event| {
+        recall.heard(&event);
+        Ok::<_, Failure>(())
+    };
+    let outcome = link.drive(&mut open, heard).await?;
+    let shell = outcome.map_err(|error| shell_failure(Stage::Shell, &error, link))?;
+    recall.opened(&shell);
+    if *shell.foreseen() == Foreseen::Otherwise {
+        watch(Progress::Note("the host is not as it was, or the line hit it: it is asked anew".to_owned()));
+    }
+    Ok(shell)
 }
 
 fn shell_failure(stage: Stage, error: &ShellError, link: &Link) -> Failure {

@@ -7,6 +7,7 @@ use super::call::{CallPlan, CallReport, OnLine, now, open_shell};
 use super::dialling::{connected, dial, hang_up, not_ready, port_gone, set_up, tell_ready};
 use super::link::{LineEnd, Link};
 use super::logging_in::log_in;
+use super::recall::Recall;
 use super::{Ending, Failure, Progress, Stage, Watch};
 use crate::config::{Calling, ModemUse};
 use crate::login::{LoginEvent, PromptLook};
@@ -21,14 +22,14 @@ pub(super) async fn reach(on: &mut OnLine<'_>) -> Result<Shell, Failure> {
         return Ok(shell);
     }
     let user = on.plan.account.user.as_deref();
-    let logged_in = log_in(on.plan, user, on.link, on.watch, &mut in_transcript).await?;
-    open_shell(on.plan, on.link, on.watch, &logged_in).await
+    let logged_in = log_in(on.plan, user, on.link, on.watch, on.recall, &mut in_transcript).await?;
+    open_shell(on.plan, on.link, on.watch, &logged_in, on.recall).await
 }
 
 /// From a line just opened to a host that waits for a login. A shell, if a host that was to call back has
 /// given one instead.
 pub(super) async fn connect(on: &mut OnLine<'_>) -> Result<Option<Shell>, Failure> {
-    let OnLine { plan, line, link, watch, report, carrier_since, begun: _ } = on;
+    let OnLine { plan, line, link, watch, report, carrier_since, begun: _, recall: _ } = on;
     let user = plan.account.user.as_deref();
     let (numbers, dials) = (&plan.account.phones, plan.dials.as_ref());
     match (&line.modem, &plan.account.calling) {
@@ -82,7 +83,9 @@ async fn ask_to_call_back(
     link: &mut Link,
     watch: Watch<'_>,
 ) -> Result<Option<Shell>, Failure> {
-    let logged_in = match log_in(plan, user, link, watch, &mut in_transcript).await {
+    // What is remembered is of the call that the host makes.
+    let mut nothing = Recall::default();
+    let logged_in = match log_in(plan, user, link, watch, &mut nothing, &mut in_transcript).await {
         Ok(logged_in) => logged_in,
         Err(_) if carrier_lost(link) => return Ok(None),
         Err(failure) => return Err(failure),
@@ -97,7 +100,7 @@ async fn ask_to_call_back(
             return Ok(None);
         }
     }
-    match open_shell(plan, link, watch, &logged_in).await {
+    match open_shell(plan, link, watch, &logged_in, &mut nothing).await {
         Ok(shell) => Ok(Some(shell)),
         Err(_) if carrier_lost(link) => Ok(None),
         Err(failure) if failure.ending == Ending::LoginTimeout && look != PromptLook::Shell => {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::by_script::by_script;
 use super::call::{CallPlan, line_failure, now};
 use super::link::{LineEnd, Link};
+use super::recall::Recall;
 use super::{Ending, Failure, Progress, Stage, Watch, second_factor};
 use crate::login::{Credentials, LoggedIn, Login, LoginError, LoginEvent, LoginLimits, LoginOutcome};
 use crate::machine::{Machine, Output, Transmit};
@@ -68,6 +69,7 @@ pub(super) async fn log_in(
     user: Option<&str>,
     link: &mut Link,
     watch: Watch<'_>,
+    recall: &mut Recall,
     said: &mut dyn FnMut(LoginEvent),
 ) -> Result<LoggedIn, Failure> {
     let user = user.map(str::to_owned);
@@ -84,7 +86,7 @@ pub(super) async fn log_in(
         password_sent |= event == LoginEvent::SentPassword;
         said(event);
     };
-    let outcome = answering(plan, &credentials, link, said).await?;
+    let outcome = answering(plan, &credentials, link, recall, said).await?;
     let logged_in = outcome.map_err(|error| failure(error, password_sent, link))?;
     Ok(noting_parity(logged_in, link, watch))
 }
@@ -102,11 +104,13 @@ async fn answering(
     plan: &CallPlan,
     credentials: &Credentials,
     link: &mut Link,
+    recall: &mut Recall,
     said: &mut dyn FnMut(LoginEvent),
 ) -> Result<LoginOutcome, Failure> {
-    let new = || Login::new(credentials.clone(), LoginLimits::default());
+    let prompt = recall.prompt();
+    let new = || Login::new(credentials.clone(), LoginLimits::default()).knowing_prompt(prompt.clone());
     let mut login = new();
-    let mut outcome = pump(&mut login, link, said).await?;
+    let mut outcome = pump(&mut login, link, recall, said).await?;
     // A host that is reached through another is asked about too, and has codes of its own.
     for _ in 0..QUESTIONS_MAX {
         match (&outcome, &plan.ask) {
@@ -125,7 +129,7 @@ async fn answering(
             }
             (_, _) => break,
         }
-        outcome = pump(&mut login, link, said).await?;
+        outcome = pump(&mut login, link, recall, said).await?;
     }
     link.set_host_parity(login.parity());
     Ok(outcome)
@@ -134,10 +138,14 @@ async fn answering(
 async fn pump(
     login: &mut Login,
     link: &mut Link,
+    recall: &mut Recall,
     said: &mut dyn FnMut(LoginEvent),
 ) -> Result<LoginOutcome, Failure> {
     let masks = link.transcript.masks();
     let told = link.drive(login, |link, event| {
+        if event == LoginEvent::SentPassword {
+            recall.password_sent();
+        }
         match event {
             LoginEvent::Text(line) => said(LoginEvent::Text(masks.text(&line))),
             act => {

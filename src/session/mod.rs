@@ -11,7 +11,8 @@
 //! [`by_shell`] is a mailbox behind a shell, [`by_path`] one on this machine. [`files`] carries
 //! files in and out, [`get`] and [`put`] do so in a call of their own. [`terminal`] gives the line
 //! to a person, [`bench`] speaks to a modem without an account. [`retry`] says when a number may be
-//! dialled, [`memory`] asks it. [`ending`] names every way in which a call can end.
+//! dialled, [`memory`] asks it. [`recall`] uses and renews what is remembered of a host. [`ending`] names
+//! every way in which a call can end.
 
 pub mod bench;
 pub mod by_path;
@@ -32,6 +33,7 @@ mod logging_in;
 pub mod memory;
 mod opening;
 pub mod put;
+pub mod recall;
 pub mod retry;
 mod second_factor;
 pub mod terminal;
@@ -41,6 +43,7 @@ pub mod work;
 pub use dialling::reach;
 pub use ending::{Ending, Failure, Stage};
 pub use logging_in::AskPerson;
+pub use recall::First;
 
 /// What a call tells whoever watches it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -113,7 +113,7 @@ async fn reach(on: &mut OnLine<'_>, login: bool) -> Result<(Vec<String>, String)
                 said.push(line);
             }
         };
-        prompt = log_in(on.plan, user, on.link, on.watch, &mut note).await?.prompt;
+        prompt = log_in(on.plan, user, on.link, on.watch, on.recall, &mut note).await?.prompt;
     }
     Ok((said, prompt))
 }
@@ -204,6 +204,7 @@ impl Ready<'_> {
                 report: &mut *on.report,
                 carrier_since: &mut *on.carrier_since,
                 begun: &mut *on.begun,
+                recall: &mut *on.recall,
             };
             let mut reaching = pin!(reach(&mut again, self.login));
             loop {

@@ -5,6 +5,7 @@ use super::delete::{bring, delete};
 use super::fetch::Fetched;
 use super::list::{Listed, list};
 use crate::access::Mailbox;
+use crate::mailbox::digest::PrefixDigest;
 use crate::store::Store;
 
 /// Something to do with a mailbox once it can be reached. A closure could not be: it would have to take
@@ -16,6 +17,10 @@ pub trait Work {
 
     /// The store of whose mailbox it is.
     fn store(&self) -> &Store;
+
+    /// What it will ask of the mailbox first: digests of what is here, the longest last, and whether it
+    /// wants what stands behind them. `None` if it asks of the mailbox nothing that could be foreseen.
+    fn first(&self) -> Option<(Vec<PrefixDigest>, bool)>;
 
     /// Does it.
     async fn run<M: Mailbox>(self, mailbox: &mut M) -> Result<Self::Done, Failure>
@@ -38,6 +43,10 @@ impl Work for Fetch<'_> {
         self.store
     }
 
+    fn first(&self) -> Option<(Vec<PrefixDigest>, bool)> {
+        Some((vec![self.store.known_digest().clone(), self.store.part_digest().clone()], true))
+    }
+
     async fn run<M: Mailbox>(self, mailbox: &mut M) -> Result<Fetched, Failure>
     where
         Failure: From<M::Error>,
@@ -54,6 +63,10 @@ impl Work for List<'_> {
 
     fn store(&self) -> &Store {
         self.0
+    }
+
+    fn first(&self) -> Option<(Vec<PrefixDigest>, bool)> {
+        Some((vec![self.0.known_digest().clone()], false))
     }
 
     async fn run<M: Mailbox>(self, mailbox: &mut M) -> Result<Vec<Listed>, Failure>
@@ -77,6 +90,10 @@ impl Work for Delete<'_> {
 
     fn store(&self) -> &Store {
         self.store
+    }
+
+    fn first(&self) -> Option<(Vec<PrefixDigest>, bool)> {
+        None // it proves and removes in one
     }
 
     async fn run<M: Mailbox>(self, mailbox: &mut M) -> Result<u64, Failure>

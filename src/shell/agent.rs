@@ -60,6 +60,12 @@ fn loading_loop(nonce: Nonce) -> String {
     )
 }
 
+/// A line for a loader that may not be the one that was typed: noise may have hit it, since nobody looked
+/// at its echo before it was run. In its place comes one that a checksum has proven.
+pub fn loader_again(nonce: Nonce, sum: Checksum) -> Vec<u8> {
+    proven(sum, &format!("exec sh -c '{}'", loading_loop(nonce)))
+}
+
 /// The agent, as a line for the loader.
 ///
 /// It takes `<checksum> <number> <kind> <text>` lines. `n` is the last number taken, `r` the blocks

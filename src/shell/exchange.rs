@@ -59,6 +59,8 @@ pub(crate) struct Exchange {
     loader_waits: u32,
     agent_up: bool,
     hex_heard: bool,
+    /// Frames of a transfer came by that nobody has taken.
+    transfer_heard: bool,
     output: VecDeque<Output<ShellEvent, Result<Heard, ShellError>>>,
     over: bool,
 }
@@ -91,6 +93,7 @@ impl Exchange {
             loader_waits: 0,
             agent_up: false,
             hex_heard: false,
+            transfer_heard: false,
             output: VecDeque::new(),
             over: false,
         }
@@ -131,6 +134,11 @@ impl Exchange {
         self.hex_heard
     }
 
+    /// Whether a transfer that runs behind the request had begun before the reply was here.
+    pub(crate) fn transfer_heard(&self) -> bool {
+        self.transfer_heard
+    }
+
     /// Everything heard lately, for hints in a host's complaints.
     pub(crate) fn said(&self) -> &[u8] {
         &self.said
@@ -145,6 +153,11 @@ impl Exchange {
         bytes.extend_from_slice(if at_once { &request } else { b"\n" });
         self.transmit(bytes);
         self.request = Some(request);
+    }
+
+    /// Sends something right behind the request that is not asked for again should it be lost.
+    pub(crate) fn send_unasked(&mut self, line: Vec<u8>) {
+        self.transmit(line);
     }
 
     /// Ends it with an error of the owner's.
@@ -166,8 +179,9 @@ impl Exchange {
                 self.handle_block(now, index, total, text);
             }
             Frame::Damaged => self.handle_damaged(now),
+            Frame::Transfer(_) => self.transfer_heard = true,
             // The end of an earlier conversation.
-            Frame::Ack { .. } | Frame::Block { .. } | Frame::Transfer(_) => {}
+            Frame::Ack { .. } | Frame::Block { .. } => {}
         }
     }
 

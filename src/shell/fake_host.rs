@@ -27,6 +27,10 @@ pub(crate) struct FakeHost {
     /// What commands print (with their status), and what a text transfer reads.
     pub(crate) prints: Vec<u8>,
     pub(crate) status: i32,
+    /// Its gzip is as it was.
+    pub(crate) packs: bool,
+    /// So many RETURNs are not heard.
+    pub(crate) deaf_returns: u32,
     /// Whether the prompt echoes.
     pub(crate) echoes: bool,
     /// The login shell may not be replaced; running `sh` in it may be possible.
@@ -34,6 +38,12 @@ pub(crate) struct FakeHost {
     pub(crate) has_sh: bool,
     /// Falls silent for good after so many bytes.
     pub(crate) mute_after: Option<usize>,
+    /// What it has: its reply to the probe.
+    pub(crate) facts: Vec<u8>,
+    /// Its prompt.
+    pub(crate) prompt: &'static str,
+    /// What it was asked in one go and keeps: whether it is as it was, and how the mailbox is.
+    kept: (String, String),
     /// Prints a message of somebody else's after so many bytes.
     pub(crate) wall_after: Option<usize>,
     sent: usize,
@@ -49,30 +59,82 @@ enum Mode {
 }
 
 impl FakeHost {
+    /// As one who has logged in finds it.
     pub(crate) fn new(nonce: u32) -> Self {
+        let mut host = Self::silent(nonce);
+        host.greet();
+        host
+    }
+
+    /// The same before the login.
+    pub(crate) fn silent(nonce: u32) -> Self {
         Self {
             nonce: Nonce::new(nonce),
             mode: Mode::Prompt,
             line: Vec::new(),
-            output: b"Last login: yesterday\r\nYou have mail.\r\n$ ".to_vec().into(),
+            output: VecDeque::new(),
             hangs_up: false,
             taken: "0".into(),
             blocks: Vec::new(),
             ran: Vec::new(),
             prints: Vec::new(),
             status: 0,
+            packs: true,
+            deaf_returns: 0,
             echoes: true,
             restricted: false,
             has_sh: true,
             mute_after: None,
             wall_after: None,
+            facts: FACTS.to_vec(),
+            prompt: "$ ",
+            kept: Default::default(),
             sent: 0,
         }
+    }
+
+    /// Says what the login shell says first.
+    pub(crate) fn greet(&mut self) {
+        self.say("Last login: yesterday\r\nYou have mail.\r\n");
+        self.say(self.prompt);
     }
 
     /// How often a command was evaluated.
     pub(crate) fn times_run(&self, command: &str) -> usize {
         self.ran.iter().filter(|ran| *ran == command).count()
+    }
+
+    /// What a survey of the mailbox prints, which has the bytes that any command prints.
+    fn survey(&self, command: &str) -> String {
+        let size = self.prints.len();
+        let mut survey = format!("s {size}\n");
+        // As one command, or by the function that was loaded.
+        let asked = command.split("`y").nth(1).or_else(|| command.strip_prefix('y'));
+        let lengths: Vec<&str> = match asked {
+            Some(lengths) => lengths.split('`').next().unwrap_or("").split_whitespace().collect(),
+            None => command.split("echo k ").skip(1).filter_map(|piece| piece.split(' ').next()).collect(),
+        };
+        for length in lengths {
+            let length: usize = length.parse().expect("a length");
+            if length <= size {
+                let digest = Checksum::Cksum.of(&self.prints[..length]);
+                survey.push_str(&format!("k {length} {digest}\n"));
+            }
+        }
+        survey
+    }
+
+    /// The command that follows the answers, if they are what it wants.
+    fn follows(&self, command: &str) -> Option<String> {
+        let (proof, pattern) = command.split_once(" in ")?.1.split_once(':')?;
+        let (pattern, then) = pattern.split_once(')')?;
+        let part = pattern.rsplit_once("*\"").map(|(_, part)| part.trim_end_matches("\"*")).unwrap_or("s ");
+        let (offset, most) = (then.split("$2-").nth(1)?.split(')').next()?, then.split("-gt ").nth(1)?);
+        let (offset, most): (usize, usize) = (offset.parse().ok()?, most.split(' ').next()?.parse().ok()?);
+        let more = self.prints.len().saturating_sub(offset).min(most);
+        let run = then.split("{ t ").nth(1)?.split("';continue").next()?;
+        (proof == self.kept.0 && self.kept.1.contains(part) && more > 0)
+            .then(|| run.replace("$m", &more.to_string()))
     }
 
     fn say(&mut self, text: &str) {
@@ -85,8 +147,10 @@ impl FakeHost {
             0x03 if self.mode == Mode::OneLine => self.hangs_up = true,
             0x03 => {
                 self.line.clear();
-                self.say("^C\r\n$ ");
+                self.say("^C\r\n");
+                self.say(self.prompt);
             }
+            b'\r' | b'\n' if self.deaf_returns > 0 => self.deaf_returns -= 1,
             b'\r' | b'\n' => {
                 self.say("\r\n");
                 if self.mode == Mode::Prompt
@@ -114,12 +178,12 @@ impl FakeHost {
                 } else if line == first {
                     self.mode = Mode::OneLine;
                 } else if first.starts_with(&line) && line.ends_with(";exec sh ") {
-                    self.say("$ "); // another prompt
+                    self.say(self.prompt); // another one
                 } else {
                     if !line.is_empty() {
                         self.ran.push(line);
                     }
-                    self.say("$ ");
+                    self.say(self.prompt);
                 }
             }
             // An editor does nothing with them, or nothing that shows.
@@ -138,9 +202,12 @@ impl FakeHost {
         let (proof, body) = text.split_once(' ').unwrap_or((&text, ""));
         let nonce = self.nonce;
         if self.mode == Mode::Loader {
-            if proof == Checksum::Cksum.of(format!("{body}\n").as_bytes()) {
+            if proof != Checksum::Cksum.of(format!("{body}\n").as_bytes()) {
+                self.say(&format!("~{nonce}\n"));
+            } else if body.starts_with("exec 2>") {
                 self.mode = Mode::Agent;
             } else {
+                assert!(body.starts_with("exec sh -c '"), "{body}");
                 self.say(&format!("~{nonce}\n"));
             }
             return;
@@ -168,6 +235,17 @@ impl FakeHost {
         if let Some(run) = command.strip_prefix("t ").and_then(|run| run.strip_suffix("';continue")) {
             return self.send_run(run);
         }
+        if command.starts_with("set -- $v;") {
+            return match self.follows(command) {
+                Some(run) => self.send_run(&run),
+                None => self.blocks_of(b"", 0, usize::MAX),
+            };
+        }
+        if command.contains(";u=$(") {
+            let facts = super::HostFacts::parse(&self.facts);
+            self.kept = (Checksum::Cksum.of(&facts.proof()), self.survey(command).trim_end().to_owned());
+            return self.blocks_of(b"", 0, usize::MAX);
+        }
         if command.contains("echo ~") {
             let ack = format!("~{}+{}\n", self.nonce, self.taken);
             self.say(&ack.repeat(3));
@@ -176,15 +254,25 @@ impl FakeHost {
         let is_probe = command.starts_with("for t in ");
         let printed = match kind {
             "-" => Vec::new(),
-            _ if is_probe => {
-                b"000000100000010000110000\nb\nFake\nmary\n/home/mary\n/var/mail/mary\n".to_vec()
+            _ if is_probe && !self.packs => {
+                String::from_utf8_lossy(&self.facts).replace("\nbz\n", "\nb\n").into_bytes()
+            }
+            _ if is_probe => self.facts.clone(),
+            _ if command.contains("wc -c <") || command == "y" || command.starts_with("y ") => {
+                self.survey(command).into_bytes()
+            }
+            _ if command == "printf '%s\\n' \"$u\" \"$v\"" => {
+                format!("{}\n{}\n", self.kept.0, self.kept.1).into_bytes()
             }
             _ => self.prints.clone(),
         };
         let status = if is_probe || command.starts_with("f=") { 0 } else { self.status };
-        let bytes = [&printed[..], format!(" {status}\n").as_bytes()].concat();
+        self.blocks_of(&printed, status, kind.parse().unwrap_or(usize::MAX));
+    }
+
+    fn blocks_of(&mut self, printed: &[u8], status: i32, limit: usize) {
+        let bytes = [printed, format!(" {status}\n").as_bytes()].concat();
         let text = data_encoding::BASE64.encode(&bytes);
-        let limit = kind.parse().unwrap_or(usize::MAX);
         self.blocks = text
             .as_bytes()
             .chunks(304)
@@ -213,7 +301,14 @@ impl FakeHost {
         let (offset, length, lines) = (number(1), number(2), number(3));
         let list: Vec<usize> = list.split(' ').filter_map(|index| index.parse().ok()).collect();
         let end = (offset + length).min(self.prints.len());
-        let text = data_encoding::BASE64.encode(&self.prints[offset.min(end)..end]);
+        let range = &self.prints[offset.min(end)..end];
+        let text = if self.facts.split(|&byte| byte == b'\n').nth(1) == Some(b"bz") && self.packs {
+            let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            std::io::Write::write_all(&mut gz, range).expect("memory");
+            data_encoding::BASE64.encode(&gz.finish().expect("memory"))
+        } else {
+            data_encoding::BASE64.encode(range)
+        };
         let frames: Vec<&[u8]> = text.as_bytes().chunks(76 * lines).collect();
         let mut bodies: Vec<String> = Vec::new();
         for (place, frame) in frames.iter().enumerate() {
@@ -228,6 +323,9 @@ impl FakeHost {
         }
     }
 }
+
+/// A host without `sz` and gzip.
+pub(crate) const FACTS: &[u8] = b"000000100000010000110000\nb\nFake\nmary\n/home/mary\n/var/mail/mary\n";
 
 impl Peer for FakeHost {
     fn handle_input(&mut self, _now: Instant, bytes: &[u8]) {

@@ -17,6 +17,7 @@
 //! is dropped unless they say `2>&1`.
 
 pub mod agent;
+pub mod ahead;
 mod aside;
 pub mod checksum;
 pub mod echo;
@@ -35,6 +36,7 @@ mod tests;
 
 use std::time::Duration;
 
+pub use ahead::{Foreseen, Known};
 pub(crate) use exchange::decode;
 pub use frame::Nonce;
 pub use open::{Open, OpenOptions};
@@ -49,12 +51,36 @@ pub struct Shell {
     channel: Channel,
     seq: u32,
     facts: HostFacts,
+    scrolls: bool,
+    foreseen: Foreseen,
 }
 
 impl Shell {
     /// What the host has.
     pub fn facts(&self) -> &HostFacts {
         &self.facts
+    }
+
+    /// Takes note of what the host has, by its reply to [`probe::probe_command`].
+    pub fn learn(&mut self, reply: &[u8]) {
+        self.facts = HostFacts::parse(reply);
+        self.facts.hex = self.channel.hex;
+        self.foreseen = Foreseen::Otherwise;
+    }
+
+    /// What the host proves lines with.
+    pub fn checksum(&self) -> Checksum {
+        self.channel.sum
+    }
+
+    /// Whether the login shell shows no honest echo of a long line.
+    pub fn scrolls(&self) -> bool {
+        self.scrolls
+    }
+
+    /// What came of what a known host was asked first.
+    pub fn foreseen(&self) -> &Foreseen {
+        &self.foreseen
     }
 
     /// The time from sending to hearing that was measured on this line.
@@ -255,6 +281,9 @@ pub const REPLY_BYTES_MAX: usize = 1024 * 1024;
 
 /// A command's length once it is one line, in bytes: a tty holds 4,096 that nobody has read yet.
 pub const COMMAND_BYTES_MAX: usize = 3_500;
+
+/// What the host answers about itself and its mailbox while the shell is opened, in bytes.
+const ANSWER_BYTES_MAX: usize = 4_096;
 
 const GAP_BEYOND_ROUND_TRIPS: Duration = Duration::from_millis(1_500);
 

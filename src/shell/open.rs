@@ -9,11 +9,15 @@
 //!
 //! Where the prompt may be that of something else, a menu or an editor, that acts upon single keys,
 //! `Key` comes first: one `;`, which stands for nothing in any of them, has to show as what it is.
+//!
+//! On a clean line to a host that is known ([`Known`]) the line is ended at once, and what the host is
+//! asked first goes out right behind the agent. Whatever of that does not work is done as ever.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::agent::{self, Request};
+use super::ahead::{ASK_SEQ, Burst, Foreseen, Known, THEN_SEQ};
 use super::aside::{Aside, Done};
 use super::checksum::Checksum;
 use super::echo::Screen;
@@ -21,7 +25,7 @@ use super::exchange::{Exchange, Heard, Wanted, blocks_for};
 use super::frame::{Frame, FrameReader, Nonce};
 use super::probe::{HostFacts, probe_command};
 use super::refusal::{Answer, Refusal};
-use super::{Channel, Reply, Shell, ShellError, ShellEvent, last_words, remember};
+use super::{ANSWER_BYTES_MAX, Channel, Reply, Shell, ShellError, ShellEvent, last_words, remember};
 use crate::machine::{Machine, Output, Transmit};
 
 /// How patient [`Open`] is.
@@ -66,6 +70,12 @@ pub struct Open {
     ended: Vec<Line>,
     /// The shell inside of tmux that was told to let us out.
     inside: Option<Shell>,
+    /// What is known of the host, as long as nothing speaks against it.
+    known: Option<Box<Known>>,
+    /// A line was ended whose echo nobody has looked at.
+    hasty: bool,
+    /// Long lines have no honest echo here.
+    scrolls: bool,
     output: VecDeque<Output<ShellEvent, Result<Shell, ShellError>>>,
 }
 
@@ -125,6 +135,12 @@ struct Load {
     waits_due: u32,
     /// The load failed; once the host has been quiet it is sent again.
     again_at: Option<Instant>,
+    /// The host was asked in one go, as this one.
+    known: Option<Box<Known>>,
+    silence: Duration,
+    /// The last command's number.
+    seq: u32,
+    foreseen: Foreseen,
 }
 
 impl Open {
@@ -149,7 +165,22 @@ impl Open {
             keys: 0,
             ended: Vec::new(),
             inside: None,
+            known: None,
+            hasty: false,
+            scrolls: false,
             output: VecDeque::new(),
+        }
+    }
+
+    /// The same on a host of which something is known.
+    pub fn knowing(self, known: Known) -> Self {
+        // With Adler-32 a line of its own would have to come first, and out of tmux is another way.
+        let at_once = known.clean && known.sum != Checksum::Adler && known.facts.inside.is_none();
+        Self {
+            round_trip: known.round_trip.min(ROUND_TRIP_MAX),
+            scrolls: known.scrolls,
+            known: at_once.then(|| Box::new(known)),
+            ..self
         }
     }
 
@@ -209,7 +240,7 @@ impl Open {
     /// The host has had its time to show the key.
     fn judge_key(&mut self, now: Instant) {
         if self.screen.shows_key(HARMLESS_KEY) {
-            self.type_line(now, Line::Whole);
+            self.type_first(now);
         } else if self.keys < KEYS_MAX {
             self.type_key(now);
         } else {
@@ -222,6 +253,7 @@ impl Open {
         match (self.answer.refusal(), line) {
             (Some(Refusal::Exec { .. }), Line::Whole | Line::First) => {
                 self.refused += 1;
+                self.known = None;
                 self.state = State::Cleared { next: Line::WithoutExec, latest: now + CLEAR_MAX };
                 self.wake = Some(now + CLEAR_QUIET);
             }
@@ -231,6 +263,16 @@ impl Open {
             (Some(Refusal::Exec { .. }), Line::WithoutExec | Line::Second | Line::Outside)
             | (Some(Refusal::Sh { .. }), Line::Second | Line::Outside)
             | (None, _) => {}
+        }
+    }
+
+    /// Types the first line, and where the line is known to be clean ends it at once.
+    fn type_first(&mut self, now: Instant) {
+        let line = if self.scrolls && self.known.is_none() { Line::First } else { Line::Whole };
+        self.type_line(now, line);
+        if self.known.is_some() && matches!(self.state, State::Echo { .. }) {
+            self.hasty = true;
+            self.end_line(now, line);
         }
     }
 
@@ -262,7 +304,7 @@ impl Open {
     }
 
     fn clear_line(&mut self, now: Instant, line: Line) {
-        let scrolls = self.typed >= TYPED_WHOLE_MAX;
+        self.scrolls |= self.typed >= TYPED_WHOLE_MAX;
         let next = match line {
             // This sh has no prompt to come back to: an interrupt would end it.
             Line::Second => {
@@ -285,7 +327,7 @@ impl Open {
                 match self.refused % 2 {
                     // Refused in words that nobody here knows: perhaps it was `exec` that was.
                     1 => Line::WithoutExec,
-                    _ if scrolls => Line::First,
+                    _ if self.scrolls => Line::First,
                     _ => Line::Whole,
                 }
             }
@@ -319,11 +361,32 @@ impl Open {
         let silence = self.options.silence;
         let channel =
             Channel { nonce: self.nonce, sum: Checksum::Cksum, round_trip: self.round_trip, hex: true };
-        let wanted = Wanted::Reply { limit: PROBE_BYTES_MAX };
-        let exchange = Exchange::new(channel, PROBE_SEQ, wanted, silence, "loading the agent");
-        let mut load = Load { exchange, loads: 0, complaint: None, waits_due: 0, again_at: None };
+        let known = self.known.take();
+        let typed: Vec<String> = self.ended.iter().map(|&line| self.text(line)).collect();
+        let burst = known.as_ref().and_then(|known| known.burst(&typed));
+        let mut load = Load {
+            exchange: exchange(channel, PROBE_SEQ, silence),
+            loads: 0,
+            complaint: None,
+            waits_due: 0,
+            again_at: None,
+            known,
+            silence,
+            seq: 1,
+            foreseen: Foreseen::Nothing,
+        };
         self.output.push_back(Output::Event(ShellEvent::Loading));
-        load.send(self.nonce);
+        match burst {
+            Some(burst) => {
+                let as_typed = self.screen.shows(&self.text(Line::Whole));
+                load.exchange = exchange(channel, ASK_SEQ, silence);
+                load.send_burst(self.nonce, burst, as_typed);
+            }
+            None => {
+                load.known = None;
+                load.send(self.nonce);
+            }
+        }
         self.state = State::Load(Box::new(load));
         self.wake = Some(now);
     }
@@ -331,7 +394,7 @@ impl Open {
     fn handle_quiet(&mut self, now: Instant) {
         match &mut self.state {
             State::Settle { .. } if self.options.careful => self.type_key(now),
-            State::Settle { .. } => self.type_line(now, Line::Whole),
+            State::Settle { .. } => self.type_first(now),
             State::Key => self.judge_key(now),
             State::Cleared { next, .. } => {
                 let next = *next;
@@ -348,12 +411,15 @@ impl Open {
                 // The loader answers any line; at a prompt nothing is left of ours to be run, should
                 // its end have been hit. An empty line might be a menu's default.
                 *nudges += 1;
+                self.known = None;
                 self.transmit(NUDGE.to_vec());
                 self.wake = Some(now + self.gap() + MARKER_BEYOND_GAP);
             }
             State::Marker { line, .. } => {
                 let line = *line;
-                self.refused += 1;
+                self.known = None;
+                // What nobody looked at may have been hit on its way: then nothing was refused.
+                self.refused += u32::from(!std::mem::take(&mut self.hasty));
                 self.clear_line(now, line);
             }
             State::Load(_) | State::Aside(_) | State::Over => {}
@@ -362,6 +428,10 @@ impl Open {
 
     /// There is a shell. Usually that is all.
     fn opened(&mut self, shell: Shell) {
+        // What a known host needs beside was done in the same go.
+        if matches!(shell.foreseen(), Foreseen::AsKnown { .. }) {
+            return self.end(Ok(shell));
+        }
         let typed: Vec<String> = self.ended.iter().map(|&line| self.text(line)).collect();
         self.ended.clear();
         match Aside::needed(shell, self.nonce, &typed, self.inside.is_some(), self.options.silence) {
@@ -412,9 +482,51 @@ impl Open {
 }
 
 impl Load {
+    /// Sends the agent, and in one go with it all that a known host is asked.
+    fn send_burst(&mut self, nonce: Nonce, burst: Burst, as_typed: bool) {
+        let Some(known) = &self.known else { return };
+        let sum = known.sum;
+        let mut bytes = Vec::new();
+        if !as_typed {
+            bytes = agent::loader_again(nonce, sum);
+            self.waits_due = 1;
+        }
+        bytes.extend(agent::agent(nonce, sum));
+        bytes.extend(burst.prepare);
+        self.exchange.send_behind(bytes, sum, burst.ask, true);
+        if let Some(then) = burst.then {
+            self.exchange.send_unasked(then);
+        }
+        self.loads += 1;
+        self.seq = THEN_SEQ;
+    }
+
+    /// What the host has by its reply. If it was asked in one go and is not what it was, nothing yet: it is
+    /// asked as any other.
+    fn judge(&mut self, heard: &Heard) -> Option<HostFacts> {
+        let Heard::Reply { bytes, .. } = heard else { return Some(HostFacts::default()) };
+        let Some(known) = self.known.take() else { return Some(HostFacts::parse(bytes)) };
+        if let Some(answer) = known.answer(bytes) {
+            let then_is_whole = !self.exchange.transfer_heard();
+            self.foreseen = Foreseen::AsKnown { answer, then_is_whole };
+            return Some(known.facts);
+        }
+        self.foreseen = Foreseen::Otherwise;
+        self.seq += 1;
+        let (channel, seq) = (self.exchange.channel(), self.seq.to_string());
+        self.exchange = exchange(channel, &seq, self.silence).with_request(probe_line(channel.sum, &seq));
+        None
+    }
+
     /// Sends the agent under the checksum whose turn it is.
     fn send(&mut self, nonce: Nonce) {
         let sum = self.checksum();
+        if self.known.take().is_some() {
+            // Not even the agent has arrived whole: from here on as with any other host.
+            self.exchange = exchange(self.exchange.channel(), PROBE_SEQ, self.silence);
+            self.foreseen = Foreseen::Otherwise;
+            self.seq = 1;
+        }
         let mut bytes = Vec::new();
         self.waits_due = 0;
         if sum == Checksum::Adler {
@@ -422,11 +534,9 @@ impl Load {
             self.waits_due = 1;
         }
         bytes.extend(agent::agent(nonce, sum));
-        let command = probe_command();
-        let probe = Request::Capture { command: &command, blocks: blocks_for(PROBE_BYTES_MAX, true) };
         self.exchange.take_loader_waits();
         // Where the agent was hit once, it goes alone.
-        self.exchange.send_behind(bytes, sum, probe.line(sum, PROBE_SEQ), self.loads == 0);
+        self.exchange.send_behind(bytes, sum, probe_line(sum, PROBE_SEQ), self.loads == 0);
         self.loads += 1;
         self.again_at = None;
     }
@@ -524,12 +634,23 @@ impl Machine for Open {
             Output::Control(control) => Output::Control(control),
             Output::Event(event) => Output::Event(event),
             Output::Wait(until) => Output::Wait(load.again_at.or(until)),
-            Output::Done(outcome) => {
-                let (channel, hex) = (load.exchange.channel(), load.exchange.came_in_hex());
-                match outcome.map(|heard| opened(channel, hex, heard)) {
-                    Ok(shell) => self.opened(shell),
-                    Err(error) => self.end(Err(error)),
+            Output::Done(Ok(heard)) => {
+                let hex = load.exchange.came_in_hex();
+                if let Some(mut facts) = load.judge(&heard) {
+                    facts.hex = hex;
+                    let shell = Shell {
+                        channel: Channel { hex, ..load.exchange.channel() },
+                        seq: load.seq,
+                        facts,
+                        scrolls: self.scrolls,
+                        foreseen: std::mem::take(&mut load.foreseen),
+                    };
+                    self.opened(shell);
                 }
+                self.poll_output(now)
+            }
+            Output::Done(Err(error)) => {
+                self.end(Err(error));
                 self.poll_output(now)
             }
         }
@@ -556,13 +677,14 @@ impl Open {
     }
 }
 
-fn opened(channel: Channel, hex: bool, heard: Heard) -> Shell {
-    let mut facts = match heard {
-        Heard::Reply { bytes, .. } => HostFacts::parse(&bytes),
-        Heard::TakeOver | Heard::NextLogin => HostFacts::default(),
-    };
-    facts.hex = hex;
-    Shell { channel: Channel { hex, ..channel }, seq: 1, facts }
+fn exchange(channel: Channel, seq: &str, silence: Duration) -> Exchange {
+    Exchange::new(channel, seq, Wanted::Reply { limit: ANSWER_BYTES_MAX }, silence, "loading the agent")
+}
+
+/// Asks what the host has.
+fn probe_line(sum: Checksum, seq: &str) -> Vec<u8> {
+    let command = probe_command();
+    Request::Capture { command: &command, blocks: blocks_for(ANSWER_BYTES_MAX, true) }.line(sum, seq)
 }
 
 fn earlier(at: Instant, limit: Option<Instant>) -> Instant {
@@ -581,8 +703,6 @@ const HARMLESS_KEY: u8 = b';';
 
 /// The first command's number.
 const PROBE_SEQ: &str = "1";
-/// What the host's answer about itself may have, in bytes.
-const PROBE_BYTES_MAX: usize = 4_096;
 /// Which checksum is tried at which load, as long as the host does not say what it lacks.
 const CHECKSUM_TURNS: [Checksum; 10] = {
     use Checksum::{Adler, Cksum, Md5sum};

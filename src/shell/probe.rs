@@ -105,6 +105,81 @@ impl HostFacts {
         [Tool::Sz, Tool::Lsz].into_iter().find(|&tool| self.has(tool)).map(Tool::name)
     }
 
+    /// What the host has that a call makes use of: when one of them is gone, what is known is worth nothing.
+    fn in_use(&self) -> Vec<Tool> {
+        let first_of = |tools: &[Tool]| tools.iter().copied().find(|&tool| self.has(tool));
+        let mut tools = Vec::new();
+        tools.extend(first_of(&[Tool::Base64, Tool::Openssl, Tool::Uuencode, Tool::Od]));
+        tools.extend(first_of(&[Tool::Sha256sum, Tool::Md5sum, Tool::Cksum]));
+        tools.extend(first_of(&[Tool::Sz, Tool::Lsz]));
+        tools.extend(first_of(&[Tool::Perl, Tool::Python3]));
+        tools.extend([Tool::Awk, Tool::Sed].into_iter().filter(|&tool| self.has(tool)));
+        tools
+    }
+
+    /// One line for the host's sh that prints [`Self::proof`] on a host with these facts, and most likely
+    /// something else on any other. It costs half of what [`probe_command`] does, and only its checksum has
+    /// to come back.
+    pub fn proof_command(&self) -> String {
+        let names: Vec<&str> = self.in_use().into_iter().map(Tool::name).collect();
+        let mut command = format!("for t in {};do command -v $t>/dev/null&&echo $t;done;", names.join(" "));
+        if self.cuts_bytes {
+            command.push_str("printf abc|head -c 2|tail -c +2;");
+        }
+        if self.gzips {
+            command.push_str("printf z|gzip -c|gzip -dc;");
+        }
+        command + NAMES_COMMAND
+    }
+
+    /// What [`Self::proof_command`] prints on a host that is still as these facts say.
+    pub fn proof(&self) -> Vec<u8> {
+        let mut proof = Vec::new();
+        for tool in self.in_use() {
+            proof.extend_from_slice(tool.name().as_bytes());
+            proof.push(b'\n');
+        }
+        proof.extend_from_slice(self.works().as_bytes());
+        self.push_names(&mut proof);
+        proof
+    }
+
+    /// The facts as the host told them: [`Self::parse`] makes the same of it again.
+    pub fn reply(&self) -> Vec<u8> {
+        let marks = Tool::ALL.into_iter().map(|tool| if self.has(tool) { b'1' } else { b'0' });
+        let mut reply: Vec<u8> = marks.collect();
+        reply.push(b'\n');
+        reply.extend_from_slice(self.works().as_bytes());
+        reply.push(b'\n');
+        self.push_names(&mut reply);
+        reply
+    }
+
+    /// The host's system and its commands, for people.
+    pub fn told(&self) -> String {
+        let system = self.system.as_deref().unwrap_or(b"an unknown system").escape_ascii();
+        let names: Vec<&str> = self.tools.iter().map(|tool| tool.name()).collect();
+        format!("{system} with {}", names.join(" "))
+    }
+
+    fn works(&self) -> &'static str {
+        match (self.cuts_bytes, self.gzips) {
+            (true, true) => "bz",
+            (true, false) => "b",
+            (false, true) => "z",
+            (false, false) => "",
+        }
+    }
+
+    fn push_names(&self, text: &mut Vec<u8>) {
+        let (whoami, shell) =
+            ([&self.system, &self.logname, &self.home, &self.mail], [&self.shell, &self.inside]);
+        for name in whoami.into_iter().chain(shell) {
+            text.extend_from_slice(name.as_deref().unwrap_or_default());
+            text.push(b'\n');
+        }
+    }
+
     /// Reads the reply to [`probe_command`]. What a line lacks counts as not there.
     pub fn parse(reply: &[u8]) -> Self {
         let mut lines = reply.split(|&byte| byte == b'\n');
@@ -136,12 +211,14 @@ pub fn probe_command() -> String {
     let names: Vec<&str> = Tool::ALL.into_iter().map(Tool::name).collect();
     format!(
         "for t in {};do command -v $t >/dev/null&&printf 1||printf 0;done;\
-         echo;printf '%s\\n' \"`printf abc|head -c 2|tail -c +2``printf z|gzip -c|gzip -dc`\" \
-         \"`uname -s`\" \"${{LOGNAME:-`id -un`}}\" \"$HOME\" \"$MAIL\" \"$SHELL\" \
-         \"${{TMUX:+tmux}}${{STY:+screen}}\"",
+         echo;echo \"`printf abc|head -c 2|tail -c +2``printf z|gzip -c|gzip -dc`\";{NAMES_COMMAND}",
         names.join(" ")
     )
 }
+
+/// Where and who we are.
+const NAMES_COMMAND: &str = "printf '%s\\n' \"`uname -s`\" \"${LOGNAME:-`id -un`}\" \"$HOME\" \"$MAIL\" \
+                             \"$SHELL\" \"${TMUX:+tmux}${STY:+screen}\"";
 
 #[cfg(test)]
 mod tests {
@@ -177,6 +254,33 @@ mod tests {
         assert_eq!(HostFacts::parse(b""), HostFacts::default());
         let facts = HostFacts::parse(b"1\n\n\n");
         assert!(facts.has(Tool::Sz) && !facts.cuts_bytes && facts.mail.is_none());
+    }
+
+    /// What the system's sh prints.
+    fn sh(command: &str, path: &std::ffi::OsStr) -> Vec<u8> {
+        let mut sh = Command::new("/bin/sh");
+        sh.args(["-c", command]).env("MAIL", "/var/mail/mary").env("PATH", path);
+        sh.output().expect("sh runs").stdout
+    }
+
+    #[test]
+    fn a_host_proves_by_a_short_command_that_it_is_as_it_was() {
+        let path = std::env::var_os("PATH").expect("a path");
+        let facts = HostFacts::parse(&sh(&probe_command(), &path));
+        assert_eq!(HostFacts::parse(&facts.reply()), facts);
+        let same = sh(&facts.proof_command(), &path);
+        assert_eq!(same.escape_ascii().to_string(), facts.proof().escape_ascii().to_string());
+        assert!(facts.proof_command().len() < 320, "{} bytes", facts.proof_command().len());
+        // Without its tools, as another user, or with its mail elsewhere it does not.
+        assert_ne!(sh(&facts.proof_command(), "/nowhere".as_ref()), facts.proof());
+        let other = |change: fn(&mut HostFacts)| {
+            let mut other = facts.clone();
+            change(&mut other);
+            assert_ne!(same, other.proof());
+        };
+        other(|facts| facts.gzips = !facts.gzips);
+        other(|facts| facts.logname = Some(b"eve".to_vec()));
+        other(|facts| facts.mail = None);
     }
 
     #[test]

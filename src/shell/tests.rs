@@ -355,7 +355,13 @@ proptest! {
     #[test]
     fn no_bytes_from_the_line_cause_a_panic_or_an_endless_loop(pieces in pieces()) {
         let channel = Channel { nonce: Nonce::new(NONCE), sum: Checksum::Cksum, round_trip: Duration::ZERO, hex: false };
-        let mut shell = Shell { channel, seq: 0, facts: HostFacts::default() };
+        let mut shell = Shell {
+            channel,
+            seq: 0,
+            facts: HostFacts::default(),
+            scrolls: false,
+            foreseen: Foreseen::Nothing,
+        };
         feed(Open::new(NONCE, OpenOptions::default()), &pieces);
         feed(shell.run("print", DEADLINE), &pieces);
         feed(shell.start("print", DEADLINE), &pieces);

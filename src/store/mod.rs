@@ -37,6 +37,7 @@ pub mod dials;
 pub mod disk;
 pub mod downloads;
 mod error;
+pub mod hosts;
 mod ledger;
 pub mod look;
 mod maildir;

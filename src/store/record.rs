@@ -370,7 +370,7 @@ pub(super) fn escape(bytes: &[u8]) -> String {
     })
 }
 
-fn unescape(word: &str) -> Option<Vec<u8>> {
+pub(super) fn unescape(word: &str) -> Option<Vec<u8>> {
     let mut pieces = word.split('%');
     let mut bytes = pieces.next()?.as_bytes().to_vec();
     for piece in pieces {

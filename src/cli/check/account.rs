@@ -15,8 +15,9 @@ use crate::modem::{Profile, number_key};
 use crate::session::by_path::spool;
 use crate::session::dialling::plan;
 use crate::session::memory::{self, HeldBack};
-use crate::session::{Ending, reach};
+use crate::session::{Ending, reach, recall};
 use crate::store::dials::{Dials, History};
+use crate::store::hosts::{Hosts, Remembered};
 use crate::store::troubles::Troubles;
 use crate::store::{Delivery, look};
 
@@ -55,6 +56,9 @@ pub(super) fn look(of: Whose<'_>, password: &Held, alone: bool, sheet: &mut Shee
     mailbox(of, sheet);
     delivery(of, alone, sheet);
     ledger(of, sheet);
+    if called {
+        host(of, sheet);
+    }
     called && dialled && !matches!(password, Held::Refused(_))
 }
 
@@ -188,7 +192,7 @@ fn mailbox(of: Whose<'_>, sheet: &mut Sheet) {
     }
     if is_called(of) {
         let by = match account.transfer {
-            TransferChoice::Auto => "by ZMODEM where the host has sz, else as text",
+            TransferChoice::Auto => "as text where the host has gzip, else by ZMODEM if it has sz",
             TransferChoice::Zmodem => "by ZMODEM only",
             TransferChoice::Text => "as text",
         };
@@ -232,6 +236,23 @@ fn same(deliver: &Deliver, path: &Path) -> bool {
     let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let (Deliver::Maildir(other) | Deliver::Mbox(other)) = deliver;
     real(other) == real(path)
+}
+
+/// What is remembered of the host.
+fn host(of: Whose<'_>, sheet: &mut Sheet) {
+    const WHAT: &str = "memory";
+    let Some(state) = state_of(of) else { return };
+    match Hosts::new(&state, of.name).and_then(|hosts| hosts.read()) {
+        Err(error) => {
+            let remedy = "the call goes without it, and is slower; remove the file, or mend its permissions";
+            sheet.warning(WHAT, error.to_string(), remedy);
+        }
+        Ok(Remembered::Nothing) => sheet.ok(WHAT, "nothing is remembered of the host"),
+        Ok(Remembered::ByLaterVersion) => {
+            sheet.ok(WHAT, "what a later version has remembered of the host is kept, and not used");
+        }
+        Ok(Remembered::Host(memory)) => sheet.ok(WHAT, recall::told(&memory)),
+    }
 }
 
 /// What was delivered so far, and whether another run is at it.

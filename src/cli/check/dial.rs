@@ -8,7 +8,7 @@ use super::password::Held;
 use crate::access::Location;
 use crate::access::inspection::{Inspection, Kind, MailboxState};
 use crate::cli::exit::advice;
-use crate::cli::fetch::{Call, in_call_watched};
+use crate::cli::fetch::{Asking, Call, in_call_watched};
 use crate::cli::interrupt::Signals;
 use crate::cli::report::off_hook;
 use crate::config::{AccountConfig, TransferChoice};
@@ -48,8 +48,10 @@ pub(super) async fn look(
         stages.watch(progress);
         global.verbose > 0 || !told_later(progress)
     };
-    let (went, report) =
-        in_call_watched(signals, call, &mut observe, async |session| inspect(session, &location).await).await;
+    let (went, report) = in_call_watched(signals, call, Asking::Anew, &mut observe, async |session| {
+        inspect(session, &location).await
+    })
+    .await;
     stages.end();
     match &went {
         Err(failure) if failure.ending == Ending::Interrupted => return Err(failure.clone()),
@@ -118,6 +120,7 @@ fn transfer(account: &AccountConfig, facts: &HostFacts, sheet: &mut Sheet) {
             let found = "transfer = \"zmodem\", and the host has no sz";
             sheet.wrong(Ending::HostLacks, WHAT, found, "leave `transfer` out of the account");
         }
+        (_, TransferChoice::Auto) if facts.gzips => sheet.ok(WHAT, "mail comes as text, packed by gzip"),
         (None, TransferChoice::Auto | TransferChoice::Text) | (Some(_), TransferChoice::Text) => {
             sheet.ok(WHAT, "mail comes as text");
         }

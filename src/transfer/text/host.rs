@@ -1,5 +1,6 @@
 //! What the host runs for a text transfer: two functions, loaded into the agent for one file.
 
+use super::{LINES_FIRST, RUN_BYTES_FIRST};
 use crate::shell::{HostFacts, Nonce};
 
 /// The functions, as one command for the agent. `path` is a word of sh.
@@ -8,7 +9,7 @@ use crate::shell::{HostFacts, Nonce};
 /// frames: each is `LINES` lines of the encoder joined, numbered from 1, proved by `k`. With a list
 /// only the frames listed are sent. The last frame says how many there are: `RUN . COUNT`.
 /// The command's status is 0 if the file can be read.
-pub(super) fn load_command(nonce: Nonce, path: &str, facts: &HostFacts) -> String {
+pub fn functions(nonce: Nonce, path: &str, facts: &HostFacts) -> String {
     // POSIX dd cuts at bytes everywhere, one byte at a time; head and tail are faster.
     let range = if facts.cuts_bytes {
         "tail -c +$(($1+1)) \"$f\"|head -c $2"
@@ -23,6 +24,14 @@ pub(super) fn load_command(nonce: Nonce, path: &str, facts: &HostFacts) -> Strin
          case \" $5 \" in *\" $i \"*|\"  \")o \"$1 $i `printf %s $w`\";esac;done;o \"$1 . $i\";}};}};\
          [ -r \"$f\" ]"
     )
+}
+
+/// Sends the first run of what is there from `offset` on, if there is anything; `$2` is the file's length.
+/// Which is asked for before the file's length is known here, so the host sees to where the run ends.
+pub fn first_run(seq: u32, offset: u64) -> String {
+    let run = run_command(&format!("{seq}.1"), offset, 0, LINES_FIRST, &[]);
+    let run = run.replacen(&format!(" {offset} 0 "), &format!(" {offset} $m "), 1);
+    format!("m=$(($2-{offset}));[ $m -gt {RUN_BYTES_FIRST} ]&&m={RUN_BYTES_FIRST};[ $m -gt 0 ]&&{{ {run}; }}")
 }
 
 /// Asks for a run, or for some of its frames, as a command for the agent.

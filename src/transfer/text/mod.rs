@@ -19,6 +19,8 @@ use crate::shell::frame::{Frame, FrameReader};
 use crate::shell::{Channel, Run as ShellRun, Shell, ShellError, last_words, remember};
 use run::{Run, RunBody, RunFrame};
 
+pub use host::{first_run, functions};
+
 /// Brings home the bytes from `from` up to `to` of a file.
 #[derive(Debug)]
 pub struct TextReceive {
@@ -102,14 +104,39 @@ pub enum TextError {
 impl TextReceive {
     /// Prepares a transfer. `path` is a word of sh ([`crate::shell::quote::quote_path`]).
     pub fn new(shell: &mut Shell, path: &str, from: u64, to: u64) -> Self {
-        let channel = shell.channel();
-        let load = host::load_command(channel.nonce, path, shell.facts());
+        let load = functions(shell.channel().nonce, path, shell.facts());
         let load = shell.load(&load, LOAD_MAX);
+        let state = if from < to { State::Load(Box::new(load)) } else { State::Stream };
+        let seq = shell.next_seq();
+        Self::in_state(shell, seq, state, from, to)
+    }
+
+    /// The same where the agent has evaluated [`functions`] for this file already.
+    pub fn loaded(shell: &mut Shell, from: u64, to: u64) -> Self {
+        let seq = shell.next_seq();
+        Self::in_state(shell, seq, State::Stream, from, to)
+    }
+
+    /// The same where [`first_run`] was sent from there under this number, and the host has begun with it.
+    pub fn begun(shell: &Shell, seq: u32, from: u64, to: u64) -> Self {
+        let mut receive = Self::in_state(shell, seq, State::Stream, from, to);
+        let length = RUN_BYTES_FIRST.min(receive.to - from);
+        if length > 0 {
+            let mut run = Run::new(format!("{seq}.1"), from, length, LINES_FIRST);
+            (run.request, run.under_way) = (1, true);
+            receive.runs.push_back(run);
+            (receive.runs_begun, receive.requests, receive.next) = (1, 1, from + length);
+        }
+        receive
+    }
+
+    fn in_state(shell: &Shell, seq: u32, state: State, from: u64, to: u64) -> Self {
+        let channel = shell.channel();
         Self {
             channel,
-            seq: shell.next_seq(),
+            seq,
             gzipped: shell.facts().gzips,
-            state: if from < to { State::Load(Box::new(load)) } else { State::Stream },
+            state,
             reader: FrameReader::new(channel.nonce, channel.sum),
             said: Vec::new(),
             runs: VecDeque::new(),
@@ -347,6 +374,7 @@ impl Machine for TextReceive {
         }
         if self.progress_at.is_none() && matches!(self.state, State::Stream) {
             self.progress_at = Some(now);
+            self.wake = Some(now + self.patience);
             self.ask_for_more(now);
         }
         let give_up_at = self.progress_at.unwrap_or(now) + SILENCE_MAX;
