@@ -402,8 +402,11 @@ impl<'a, 'p> Carrying<'a, 'p> {
 
     fn follow_window(&mut self, link: &mut Link) {
         let (rows, cols) = *self.person.window.borrow_and_update();
-        self.desk.screen.set_columns(cols);
-        link.set_window(rows, cols);
+        // Where there is no window, what the line is configured with stays.
+        if rows > 0 && cols > 0 {
+            self.desk.screen.set_columns(cols);
+            link.set_window(rows, cols);
+        }
     }
 
     fn take_typed(&mut self, link: &mut Link, byte: u8) -> Option<Wish> {
