@@ -9,13 +9,16 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::Spanned;
+use zeroize::Zeroizing;
 
+use crate::login::script::Script;
 use crate::modem::{DialRules, Location, Profile, ProfileError};
 
 mod account;
 mod calling;
 mod dialling;
 mod line;
+mod login;
 mod modems;
 mod otp;
 mod password;
@@ -83,6 +86,8 @@ pub struct AccountConfig {
     pub password: Option<PasswordSource>,
     /// Where one-time codes come from; asked for when absent and wanted.
     pub otp: Option<CodeSource>,
+    /// How one logs in there; `None` is automatically.
+    pub login: Option<Script>,
     /// Whether a line leads to the mailbox, or a path does.
     pub way: Way,
     /// The mailbox's path, on the host or here; `None` is what is called `$MAIL` there.
@@ -107,6 +112,7 @@ impl AccountConfig {
             user: None,
             password: None,
             otp: None,
+            login: None,
             mailbox: None,
             deliver: None,
             transfer: TransferChoice::Auto,
@@ -207,28 +213,31 @@ pub enum ConfigError {
 impl Config {
     /// Reads and checks the file at `path`.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = read_text(path).map_err(|error| match error.kind() {
+        let (text, read_by_others) = read_text(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => ConfigError::Missing(path.to_owned()),
             _ => ConfigError::Unreadable { path: path.to_owned(), error },
         })?;
-        Self::parse(&text, path)
+        Self::parse_from(&text, &Place { text: &text, path, read_by_others })
     }
 
     /// Parses and checks a text; `path` is for error messages.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let place = Place { text, path };
-        let modems = ModemFolders::beside(path);
+        Self::parse_from(text, &Place { text, path, read_by_others: false })
+    }
+
+    fn parse_from(text: &str, place: &Place<'_>) -> Result<Self, ConfigError> {
+        let modems = ModemFolders::beside(place.path);
         let file: FileToml = toml::from_str(text)
             .map_err(|error| place.wrong(error.span().unwrap_or(0..0), tidy(error.message())))?;
-        let location = file.location.map(|raw| dialling::check_location(&raw, &place)).transpose()?;
-        let terminal = file.terminal.map(|raw| check_terminal(&raw, &place)).transpose()?.unwrap_or_default();
+        let location = file.location.map(|raw| dialling::check_location(&raw, place)).transpose()?;
+        let terminal = file.terminal.map(|raw| check_terminal(&raw, place)).transpose()?.unwrap_or_default();
         let mut config = Self { location, terminal, ..Self::default() };
         for (name, line) in file.line {
-            let checked = check_line(&line, &modems, config.location.as_ref(), &place)?;
+            let checked = check_line(&line, &modems, config.location.as_ref(), place)?;
             config.lines.insert(name, checked);
         }
         for (name, account) in file.account {
-            let checked = check_account(&name, &account, &config.lines, &place)?;
+            let checked = check_account(&name, &account, &config.lines, place)?;
             config.accounts.insert(name, checked);
         }
         config.hide_passwords();
@@ -273,18 +282,22 @@ impl Config {
     }
 }
 
-/// The file, unless it is far too long for what it should be: a device that never ends, a mailbox.
-fn read_text(path: &Path) -> std::io::Result<String> {
+/// The file, and whether others can read it; unless it is far too long for what it should be: a device that
+/// never ends, a mailbox.
+fn read_text(path: &Path) -> std::io::Result<(Zeroizing<String>, bool)> {
     use std::io::Read;
-    let mut text = String::new();
-    std::fs::File::open(path)?.take(FILE_MAX + 1).read_to_string(&mut text)?;
+    use std::os::unix::fs::PermissionsExt;
+    let mut text = Zeroizing::new(String::new());
+    let file = std::fs::File::open(path)?;
+    let read_by_others = file.metadata()?.permissions().mode() & 0o077 != 0;
+    file.take(FILE_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > FILE_MAX {
         return Err(std::io::Error::new(
             std::io::ErrorKind::FileTooLarge,
             "it is too long for a configuration",
         ));
     }
-    Ok(text)
+    Ok((text, read_by_others))
 }
 
 /// Bytes of a configuration: more than anybody writes.
@@ -335,6 +348,8 @@ struct FileToml {
 struct Place<'a> {
     text: &'a str,
     path: &'a Path,
+    /// Others than the file's owner can read it, or write to it.
+    read_by_others: bool,
 }
 
 impl Place<'_> {

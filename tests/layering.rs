@@ -26,7 +26,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sim", &["line", "login", "machine", "mailbox", "modem", "secret", "shell", "transfer"]),
     ("access", &["machine", "mailbox", "shell"]),
     ("store", &["mailbox"]),
-    ("config", &["line", "modem", "secret"]),
+    ("config", &["line", "login", "modem", "secret"]),
     ("login", &["machine", "secret"]),
     ("line", &["machine"]),
     ("modem", &["machine"]),

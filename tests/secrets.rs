@@ -24,6 +24,8 @@ enum Source {
     File,
     Command,
     Person,
+    #[cfg(feature = "keyring")]
+    Keyring,
 }
 
 /// A user whose host is `host.sh`.
@@ -54,12 +56,22 @@ impl Caller {
             Source::File => format!("password = {{ file = {file:?} }}"),
             Source::Command => format!("password = {{ command = [\"sh\", \"-c\", '{script}'] }}"),
             Source::Person => String::new(),
+            #[cfg(feature = "keyring")]
+            Source::Keyring => "password = { keyring = \"dial/up/mary\" }".to_owned(),
         };
         let home = Home::with_line(&line, &format!("user = \"mary\"\nmailbox = {mailbox:?}\n{password}\n"));
         // Its password is in our environment, and nobody's business in calls of the other.
         home.account_also(
             "[account.other]\nline = \"usr\"\nuser = \"eve\"\npassword = { env = \"TEST_PASSWORD\" }\n",
         );
+        #[cfg(feature = "keyring")]
+        {
+            home.account_also(
+                "[account.nobody]\nline = \"usr\"\nuser = \"eve\"\npassword = { keyring = \"eve\" }\n",
+            );
+            home.account_also(&format!("deliver = {{ maildir = {:?} }}\n", home.dir.path().join("eve")));
+            fs::write(kept.path().join("secret-alone"), SECRET).unwrap();
+        }
         fs::create_dir(home.dir.path().join("tmp")).unwrap();
         Self { home, found, kept }
     }
@@ -227,6 +239,34 @@ fn what_a_person_types_without_echo_is_shown_nowhere() {
     assert_clean("the screen", &seen);
     let seen = String::from_utf8_lossy(&seen);
     assert!(seen.contains("you have typed \"********\"") && seen.contains("(********)$"), "{seen}");
+    caller.left_nothing();
+}
+
+/// Needs a build with the feature; see docs/testing.md.
+#[test]
+#[cfg(feature = "keyring")]
+fn a_password_in_the_keyring_is_found_there_and_left_nowhere_else() {
+    if !["dbus-run-session", "gnome-keyring-daemon", "secret-tool"].iter().all(|peer| have(peer)) {
+        return;
+    }
+    let caller = Caller::new("shell", Source::Keyring);
+    // A desktop of its own, which ends with its session; the password comes on standard input.
+    let script = "mkdir -m 700 \"$XDG_RUNTIME_DIR\"
+        printf 'unlocked\\n' | gnome-keyring-daemon --unlock --components=secrets >/dev/null
+        secret-tool store --label=test service dial/up username mary
+        \"$0\" fetch --json -vv home; status=$?
+        \"$0\" --json fetch nobody; exit $status";
+    let mut command = Command::new("dbus-run-session");
+    command.args(["--", "sh", "-c", script, program()]);
+    let desktop = tempfile::tempdir().unwrap();
+    command.env("HOME", caller.home.dir.path()).env("XDG_RUNTIME_DIR", desktop.path().join("run"));
+    command.env("XDG_DATA_HOME", desktop.path());
+    command.stdin(std::fs::File::open(caller.kept.path().join("secret-alone")).unwrap());
+    let ran = Ran::new(command.output().unwrap());
+    assert_eq!(ran.code, 0, "{}\n{}", ran.out, ran.err);
+    assert!(ran.out.contains("has no entry \\\"eve\\\" of \\\"mailcall\\\""), "{}", ran.out);
+    assert_eq!(caller.home.mail(), messages(&sample()));
+    assert_clean("what is said", format!("{}{}", ran.out, ran.err).as_bytes());
     caller.left_nothing();
 }
 

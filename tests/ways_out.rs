@@ -44,6 +44,7 @@ fn plan_over(line: LineConfig) -> CallPlan {
         user: Some("mary".into()),
         password: None,
         otp: None,
+        login: None,
         way: mailcall::config::Way::default(),
         mailbox: None,
         deliver: None,

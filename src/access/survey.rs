@@ -15,6 +15,8 @@ pub enum Location {
     Default,
     /// A path; `~/` is the home directory there.
     Path(String),
+    /// A file by the name that the host itself has said, whatever is in it.
+    Named(Vec<u8>),
 }
 
 impl Location {
@@ -28,6 +30,7 @@ impl Location {
         match self {
             Self::Default => "$MAIL",
             Self::Path(path) => path,
+            Self::Named(_) => "", // no mailbox of any account
         }
     }
 
@@ -35,6 +38,7 @@ impl Location {
     pub fn shown(&self, facts: &HostFacts) -> String {
         match (self, &facts.mail) {
             (Self::Path(path), _) => path.clone(),
+            (Self::Named(name), _) => name.escape_ascii().to_string(),
             (Self::Default, Some(mail)) => format!("{} ($MAIL)", mail.escape_ascii()),
             (Self::Default, None) => "in /var/mail or /var/spool/mail".to_owned(),
         }
@@ -47,6 +51,7 @@ impl Location {
                 Some(rest) => format!("\"$HOME\"/{}", quote(rest.as_bytes())),
                 None => quote_path(path.as_bytes()),
             },
+            (Self::Named(name), _) => quote_path(name),
             (Self::Default, Some(mail)) => quote_path(mail),
             (Self::Default, None) => {
                 // Debian and the BSDs have /var/mail, older systems /var/spool/mail.
@@ -69,7 +74,8 @@ pub enum DigestTool {
 }
 
 impl DigestTool {
-    pub(super) fn program(self) -> &'static str {
+    /// The program's name.
+    pub fn program(self) -> &'static str {
         match self {
             Self::Sha256sum => "sha256sum",
             Self::Md5sum => "md5sum",

@@ -145,6 +145,7 @@ fn configuration(device: &Path, into: &Path) -> (Config, AccountConfig) {
         lines: vec!["demo".to_owned()],
         phones: vec!["555 1212".to_owned()],
         calling: Calling::WeCall,
+        login: None,
         user: Some("mary".to_owned()),
         password: None,
         otp: None,

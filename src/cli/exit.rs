@@ -44,6 +44,16 @@ pub fn code(ending: Ending) -> u8 {
 pub fn advice(failure: &Failure) -> Option<&'static str> {
     let carrying = matches!(failure.stage, Stage::Transfer | Stage::Delivery);
     let removing = failure.stage == Stage::Removal;
+    if failure.stage == Stage::Files {
+        return match failure.ending {
+            Ending::CarrierLost | Ending::Interrupted => {
+                Some("say it again: a file that came in part goes on")
+            }
+            Ending::HostLacks => Some("leave `transfer` out of the account: then what the host has is used"),
+            Ending::PeerMisbehaved => Some("-v shows what was said"),
+            _ => None, // the message says what mends it
+        };
+    }
     match failure.ending {
         // What is deleted is here; what could not be is tried again.
         Ending::CarrierLost | Ending::Interrupted | Ending::TransferFailed if removing => {

@@ -8,6 +8,7 @@ use super::report::{Report, off_hook};
 use super::{Global, accounts_of, config_failure, dry_run, redial, tell, unshown};
 use crate::access::Location;
 use crate::config::{AccountConfig, Config, Deliver, Redial};
+use crate::login::script::Script;
 use crate::secret::Secret;
 use crate::session::by_path::spool;
 use crate::session::call::{CallPlan, CallReport, Session, call};
@@ -155,12 +156,20 @@ pub(super) fn open_store(global: &Global, account: &AccountConfig, name: &str) -
 
 /// The password from its source, or from the person: before the call, not during it.
 pub(super) fn ask_password(account: &AccountConfig, name: &str) -> Result<Option<Secret>, Failure> {
+    if account.login.as_ref().is_some_and(|script| !script.wants_password()) {
+        return Ok(None);
+    }
     if let Some(source) = &account.password {
         // Also without a user: `ssh` names one in its command, and asks for a password all the same.
         return source.read(name).map(Some).map_err(config_failure);
     }
-    let Some(user) = &account.user else { return Ok(None) };
-    match unshown::ask(&format!("Password for {user} ({name}): ")) {
+    let types_it = account.login.as_ref().is_some_and(Script::types_password);
+    let question = match &account.user {
+        Some(user) => format!("Password for {user} ({name}): "),
+        None if types_it => format!("Password ({name}): "),
+        None => return Ok(None),
+    };
+    match unshown::ask(&question) {
         Ok(secret) if secret.expose().is_empty() && account.otp.is_some() => Ok(None), // a code is all that is needed
         Ok(secret) => Ok(Some(secret)),
         Err(_) if account.otp.is_some() => Ok(None),

@@ -14,6 +14,7 @@ use crate::session::{Ending, Failure, Stage};
 mod print;
 
 mod at_mailbox;
+mod carrying;
 mod check;
 mod completions;
 mod delete;
@@ -21,11 +22,13 @@ mod demo;
 mod dry_run;
 mod exit;
 mod fetch;
+mod get;
 mod interrupt;
 mod list;
 mod modem;
 mod person;
 mod progress;
+mod put;
 mod redial;
 mod report;
 mod show;
@@ -84,6 +87,10 @@ enum Command {
     Show(show::Args),
     /// Call the host, log in, and leave the line to me
     Terminal(terminal::Args),
+    /// Call the host and bring files from it
+    Get(get::Args),
+    /// Call the host and take files to it
+    Put(put::Args),
     /// Say whether all that a call needs is fit, and what mends it
     Check(check::Args),
     /// Remove messages that are here from the mailbox on the host
@@ -112,6 +119,8 @@ pub fn main() -> ExitCode {
         Command::List(args) => list::run(&cli.global, &args),
         Command::Show(args) => show::run(&cli.global, &args),
         Command::Terminal(args) => terminal::run(&cli.global, &args),
+        Command::Get(args) => get::run(&cli.global, &args),
+        Command::Put(args) => put::run(&cli.global, &args),
         Command::Check(args) => check::run(&cli.global, &args),
         Command::Delete(args) => delete::run(&cli.global, &args),
         Command::Modem(args) => modem::run(&cli.global, &args),

@@ -156,7 +156,9 @@ fn told(stage: Stage, detail: &str) -> String {
         (Stage::LoggingIn, user) => format!("logging in as {user}"),
         (Stage::Opening, line) if !line.is_empty() => format!("opening line {line}"),
         (Stage::Transfer, protocol) => format!("carrying mail ({protocol})"),
-        (Stage::Files, detail) | (Stage::Survey, detail) if !detail.is_empty() => detail.to_owned(),
+        // Names of the host's are in it.
+        (Stage::Files, detail) if !detail.is_empty() => crate::mailbox::display::safe_line(detail),
+        (Stage::Survey, detail) if !detail.is_empty() => detail.to_owned(),
         (stage, _) => stage.to_string(),
     }
 }

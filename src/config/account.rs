@@ -7,6 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::calling::{AnswerToml, DialBackToml, check_calling};
+use super::login::{LoginToml, check_login};
 use super::{
     AccountConfig, Calling, CodeSource, ConfigError, Deliver, LineConfig, LineKind, PasswordSource, Place,
     TransferChoice, Way,
@@ -25,6 +26,7 @@ pub(super) struct AccountToml {
     user: Option<Spanned<String>>,
     password: Option<Spanned<PasswordSource>>,
     otp: Option<Spanned<CodeSource>>,
+    login: Option<Spanned<LoginToml>>,
     mailbox: Option<Spanned<MailboxToml>>,
     deliver: Option<Spanned<DeliverToml>>,
     keep: Option<bool>,
@@ -40,7 +42,7 @@ pub(super) enum OneOrMore {
 }
 
 impl OneOrMore {
-    fn list(&self) -> Vec<String> {
+    pub(super) fn list(&self) -> Vec<String> {
         match self {
             Self::One(one) => vec![one.clone()],
             Self::More(more) => more.clone(),
@@ -141,6 +143,7 @@ pub(super) fn check_account(
         user: raw.user.as_ref().map(|user| user.get_ref().clone()),
         password: raw.password.as_ref().map(|source| source.get_ref().clone()),
         otp: raw.otp.as_ref().map(|source| source.get_ref().clone()),
+        login: raw.login.as_ref().map(|login| check_login(login, raw.user.is_some(), place)).transpose()?,
         way,
         mailbox: raw.mailbox.as_ref().map(|mailbox| mailbox.get_ref().path().to_owned()),
         deliver: raw.deliver.as_ref().map(|deliver| check_deliver(deliver, place)).transpose()?,
@@ -198,6 +201,7 @@ fn check_way(
         ("user", at(&raw.user), "nobody logs in, the mailbox is read as whoever runs mailcall"),
         ("password", at(&raw.password), "nobody logs in, the mailbox is read as whoever runs mailcall"),
         ("otp", at(&raw.otp), "nobody logs in, the mailbox is read as whoever runs mailcall"),
+        ("login", at(&raw.login), "nobody logs in, the mailbox is read as whoever runs mailcall"),
         ("transfer", at(&raw.transfer), "nothing is transferred, the file is read"),
     ];
     for (key, given, why) in meaningless {

@@ -11,6 +11,8 @@
 //! really stands behind the last prompt is not decided here: the shell's own conversation proves it.
 //! That is why this one may guess about shell prompts, and why it never guesses about the password,
 //! which is typed at a password prompt and nowhere else.
+//!
+//! [`script`] does without guesses: there the user has written down what to wait for and what to type.
 
 mod challenge;
 mod error;
@@ -20,6 +22,7 @@ mod lines;
 mod machine;
 mod menu;
 pub mod prompts;
+pub mod script;
 mod statements;
 mod text;
 

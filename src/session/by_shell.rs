@@ -25,12 +25,23 @@ pub struct ByShell<'s, 'c> {
     choice: TransferChoice,
     /// Where in the call we are, for failures.
     stage: Stage,
+    /// It is any file, and no mailbox.
+    of_file: bool,
 }
 
 impl<'s, 'c> ByShell<'s, 'c> {
     /// The mailbox at `location`, carried as `choice` says.
     pub fn new(session: &'s mut Session<'c>, location: &'s Location, choice: TransferChoice) -> Self {
-        Self { session, location, choice, stage: Stage::Survey }
+        Self { session, location, choice, stage: Stage::Survey, of_file: false }
+    }
+
+    /// Any file at `location`, to be carried only.
+    pub(super) fn of_file(
+        session: &'s mut Session<'c>,
+        location: &'s Location,
+        choice: TransferChoice,
+    ) -> Self {
+        Self { of_file: true, ..Self::new(session, location, choice) }
     }
 
     fn word(&self) -> String {
@@ -150,6 +161,9 @@ impl Mailbox for ByShell<'_, '_> {
         let progress = told(telling, rate);
         if let Progress::Stage(stage, _) = &progress {
             self.stage = *stage;
+            if self.of_file {
+                return; // who wants the file has said so
+            }
         }
         self.session.tell(progress);
     }
@@ -309,12 +323,12 @@ fn there(reply: &[u8], mailbox: &str) -> Result<Option<Found>, Failure> {
 }
 
 /// Whether the host's digest of as many first bytes is ours.
-fn is_proven(proofs: &[Proof], ours: &PrefixDigest, tool: DigestTool) -> bool {
+pub(super) fn is_proven(proofs: &[Proof], ours: &PrefixDigest, tool: DigestTool) -> bool {
     proofs.iter().any(|proof| proof.length == ours.len() && proof.digest == printed(ours, tool))
 }
 
 /// The strongest digest that the host has.
-fn tools(facts: &HostFacts) -> Result<Tools, Failure> {
+pub(super) fn tools(facts: &HostFacts) -> Result<Tools, Failure> {
     let digest = if facts.has(Tool::Sha256sum) {
         DigestTool::Sha256sum
     } else if facts.has(Tool::Md5sum) {
@@ -330,7 +344,7 @@ fn tools(facts: &HostFacts) -> Result<Tools, Failure> {
 }
 
 /// Our digest as the tool prints it.
-fn printed(digest: &PrefixDigest, tool: DigestTool) -> String {
+pub(super) fn printed(digest: &PrefixDigest, tool: DigestTool) -> String {
     match tool {
         DigestTool::Sha256sum => digest.sha256_hex(),
         DigestTool::Md5sum => digest.md5_hex(),

@@ -128,6 +128,16 @@ impl Session<'_> {
         self.link.rate_down()
     }
 
+    /// Bits a second that the line carries to the host, as far as known.
+    pub fn rate_up(&self) -> Option<u32> {
+        self.link.rate()
+    }
+
+    /// Whether the line is still there.
+    pub fn is_up(&self) -> bool {
+        self.link.end().is_none()
+    }
+
     /// Whether only seven bits of a byte pass for sure.
     pub fn cuts_eighth_bit(&self) -> bool {
         self.link.cuts_eighth_bit()

@@ -24,6 +24,8 @@ use crate::transfer::zmodem::{
 /// A file that has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrived {
+    /// The host's name for it, made harmless to print.
+    pub from: String,
     /// Where it is.
     pub path: PathBuf,
     /// Its length in bytes.
@@ -142,7 +144,7 @@ impl Landing<'_> {
                 let bytes = download.len();
                 let path = download.finish(info.mtime, clock())?;
                 (self.watch)(Progress::Note(format!("{}: {bytes} bytes", path.display())));
-                self.arrived.push(Arrived { path, bytes });
+                self.arrived.push(Arrived { from: info.name, path, bytes });
                 Ok(())
             }
         }

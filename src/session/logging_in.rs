@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::by_script::by_script;
 use super::call::{CallPlan, line_failure, now};
 use super::link::{LineEnd, Link};
 use super::{Ending, Failure, Progress, Stage, Watch, second_factor};
@@ -73,13 +74,27 @@ pub(super) async fn log_in(
     watch(Progress::Stage(Stage::LoggingIn, user.clone().unwrap_or_default()));
     let has_codes = plan.account.otp.is_some();
     let credentials = Credentials { user, password: plan.password.clone(), has_codes };
+    if let Some(script) = &plan.account.login
+        && let Some(logged_in) = by_script(script, &credentials, link, watch, said).await?
+    {
+        return Ok(noting_parity(logged_in, link, watch));
+    }
+    let mut password_sent = false;
+    let said: &mut dyn FnMut(LoginEvent) = &mut |event: LoginEvent| {
+        password_sent |= event == LoginEvent::SentPassword;
+        said(event);
+    };
     let outcome = answering(plan, &credentials, link, said).await?;
-    let logged_in = outcome.map_err(|error| failure(error, link))?;
+    let logged_in = outcome.map_err(|error| failure(error, password_sent, link))?;
+    Ok(noting_parity(logged_in, link, watch))
+}
+
+fn noting_parity(logged_in: LoggedIn, link: &mut Link, watch: Watch<'_>) -> LoggedIn {
     if logged_in.seven_bit {
         link.host_sends_seven_bits();
         watch(Progress::Note("the host sends seven bits and parity".to_owned()));
     }
-    Ok(logged_in)
+    logged_in
 }
 
 /// Logs in, and on the way gets the answers that only a person, or a program of the account, can give.
@@ -137,7 +152,7 @@ async fn pump(
     })
 }
 
-fn failure(error: LoginError, link: &Link) -> Failure {
+fn failure(error: LoginError, password_sent: bool, link: &Link) -> Failure {
     if let LoginError::CarrierLost { last } | LoginError::Refused { last, .. } = &error
         && let Some(said) = no_shell_given(last.lines().iter().map(String::as_str))
     {
@@ -164,14 +179,18 @@ fn failure(error: LoginError, link: &Link) -> Failure {
             Ending::LoginTimeout
         }
     };
-    match (&error, link.end()) {
+    let mut failure = match (&error, link.end()) {
         // A command's own last status says more than that its line is gone.
         (LoginError::CarrierLost { last }, Some(LineEnd::PortGone(why))) => {
             let message = format!("{} has ended: {why} ({last})", link.name());
             Failure { message, ..line_failure(Stage::LoggingIn, link) }
         }
-        (_, _) => Failure::new(ending, Stage::LoggingIn, error),
+        (error, _) => Failure::new(ending, Stage::LoggingIn, error),
+    };
+    if password_sent && ending == Ending::CarrierLost {
+        failure.message += "; so it looks too where an account's login shell ends at once";
     }
+    failure
 }
 
 /// Sends a line.

@@ -4,16 +4,18 @@
 //! [`link`] drives one machine over one line; [`transcript`] shows the dialogue; [`call`] strings the
 //! machines together from dialling to a shell and back to a modem on-hook. [`hunt`] says which line is
 //! taken, `opening` opens it, `calling` is how a call comes about, [`dialling`] the part with the modem,
-//! `logging_in` the one with the login and what only a person can answer there, `second_factor` a code.
+//! `logging_in` the one with the login and what only a person can answer there, `second_factor` a code,
+//! `by_script` is the login by the account's script.
 //!
 //! [`fetch`], [`list`] and [`delete`] are what is done with a mailbox, [`work`] is any of them;
 //! [`by_shell`] is a mailbox behind a shell, [`by_path`] one on this machine. [`files`] carries
-//! files in and out. [`terminal`] gives the line
+//! files in and out, [`get`] and [`put`] do so in a call of their own. [`terminal`] gives the line
 //! to a person, [`bench`] speaks to a modem without an account. [`retry`] says when a number may be
 //! dialled, [`memory`] asks it. [`ending`] names every way in which a call can end.
 
 pub mod bench;
 pub mod by_path;
+mod by_script;
 pub mod by_shell;
 pub mod call;
 mod calling;
@@ -22,12 +24,14 @@ pub mod dialling;
 pub mod ending;
 pub mod fetch;
 pub mod files;
+pub mod get;
 pub mod hunt;
 pub mod link;
 pub mod list;
 mod logging_in;
 pub mod memory;
 mod opening;
+pub mod put;
 pub mod retry;
 mod second_factor;
 pub mod terminal;

@@ -19,7 +19,7 @@ pub(super) struct Aside {
 enum Step {
     Forget(Run),
     /// tmux is told to hand the line over to a new loader.
-    StepOut(Start),
+    Handover(Start),
     /// What was started inside would outlive the call.
     Leave(Leave),
 }
@@ -41,20 +41,20 @@ impl Aside {
         typed: &[String],
         tried: bool,
         silence: Duration,
-    ) -> Result<Self, Shell> {
+    ) -> Result<Self, Box<Shell>> {
         match shell.facts.inside.as_deref() {
             Some(b"tmux") if !tried => {
                 // The terminal is tmux's client's own; the shell inside has nothing more to do.
                 let loader = agent::loader_for_tmux(nonce);
                 let command = format!("tmux detach -E {}&&kill $$", quote(loader.as_bytes()));
-                Ok(Self { step: Step::StepOut(shell.start(&command, silence)), shell })
+                Ok(Self { step: Step::Handover(shell.start(&command, silence)), shell })
             }
             Some(_) => Ok(Self::leave(shell)),
             None if !typed.is_empty() && forget::writes_each_line(shell.facts.shell.as_deref()) => {
                 let command = forget::command(typed, shell.channel.sum);
                 Ok(Self { step: Step::Forget(shell.run(&command, silence)), shell })
             }
-            None => Err(shell),
+            None => Err(Box::new(shell)),
         }
     }
 
@@ -77,7 +77,7 @@ impl Machine for Aside {
     fn handle_input(&mut self, now: Instant, bytes: &[u8]) -> usize {
         match &mut self.step {
             Step::Forget(run) => run.handle_input(now, bytes),
-            Step::StepOut(start) => start.handle_input(now, bytes),
+            Step::Handover(start) => start.handle_input(now, bytes),
             Step::Leave(leave) => leave.handle_input(now, bytes),
         }
     }
@@ -85,7 +85,7 @@ impl Machine for Aside {
     fn handle_hangup(&mut self, now: Instant) {
         match &mut self.step {
             Step::Forget(run) => run.handle_hangup(now),
-            Step::StepOut(start) => start.handle_hangup(now),
+            Step::Handover(start) => start.handle_hangup(now),
             Step::Leave(leave) => leave.handle_hangup(now),
         }
     }
@@ -93,7 +93,7 @@ impl Machine for Aside {
     fn handle_timeout(&mut self, now: Instant) {
         match &mut self.step {
             Step::Forget(run) => run.handle_timeout(now),
-            Step::StepOut(start) => start.handle_timeout(now),
+            Step::Handover(start) => start.handle_timeout(now),
             Step::Leave(leave) => leave.handle_timeout(now),
         }
     }
@@ -101,7 +101,7 @@ impl Machine for Aside {
     fn poll_output(&mut self, now: Instant) -> Output<ShellEvent, Done> {
         match &mut self.step {
             Step::Forget(run) => ended(run.poll_output(now), Done::Forgot),
-            Step::StepOut(start) => ended(start.poll_output(now), Done::SteppedOut),
+            Step::Handover(start) => ended(start.poll_output(now), Done::SteppedOut),
             Step::Leave(leave) => ended(leave.poll_output(now), Done::Left),
         }
     }

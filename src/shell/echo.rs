@@ -11,6 +11,8 @@ pub struct Screen {
     prompt: Vec<u8>,
     /// The character before a carriage return, which may be about to be shown again.
     overwritten: Option<u8>,
+    /// The cursor was sent to a place on the screen, as line editors do not.
+    jumped: bool,
     state: Escape,
 }
 
@@ -48,6 +50,7 @@ impl Screen {
                     if byte == b'C' {
                         self.overwritten = None; // moved on to another place
                     }
+                    self.jumped |= matches!(byte, b'H' | b'f');
                     return answer;
                 }
                 0x1b => self.state = Escape::Esc,
@@ -70,6 +73,7 @@ impl Screen {
         self.visible.clear();
         self.line_start = 0;
         self.overwritten = None;
+        self.jumped = false;
     }
 
     /// What was shown since, without controls.
@@ -93,10 +97,10 @@ impl Screen {
     }
 
     /// Whether a key that was typed stands on the last line, behind the prompt or before what an
-    /// editor suggests, and nothing was said to it.
+    /// editor suggests, and nothing was said to it. vi shows it too, elsewhere on its screen.
     pub fn shows_key(&self, key: u8) -> bool {
         let line = without_blanks(&self.visible[self.line_start..]);
-        line.first() == Some(&key) || line.last() == Some(&key)
+        !self.jumped && (line.first() == Some(&key) || line.last() == Some(&key))
     }
 
     fn push_text(&mut self, byte: u8) {

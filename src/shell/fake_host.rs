@@ -29,6 +29,9 @@ pub(crate) struct FakeHost {
     pub(crate) status: i32,
     /// Whether the prompt echoes.
     pub(crate) echoes: bool,
+    /// The login shell may not be replaced; running `sh` in it may be possible.
+    pub(crate) restricted: bool,
+    pub(crate) has_sh: bool,
     /// Falls silent for good after so many bytes.
     pub(crate) mute_after: Option<usize>,
     /// Prints a message of somebody else's after so many bytes.
@@ -59,6 +62,8 @@ impl FakeHost {
             prints: Vec::new(),
             status: 0,
             echoes: true,
+            restricted: false,
+            has_sh: true,
             mute_after: None,
             wall_after: None,
             sent: 0,
@@ -92,7 +97,15 @@ impl FakeHost {
                 let line = String::from_utf8_lossy(&std::mem::take(&mut self.line)).into_owned();
                 let (first, second) = agent::loader_in_two(self.nonce);
                 let one_line = self.mode == Mode::OneLine;
-                if line == if one_line { second } else { agent::loader(self.nonce) } {
+                let without_exec = agent::loader_without_exec(self.nonce);
+                if self.restricted && line == agent::loader(self.nonce) {
+                    self.say("rbash: exec: restricted\r\n$ ");
+                } else if line == without_exec && !self.has_sh {
+                    self.say("rbash: sh: command not found\r\nexit\r\n");
+                    self.hangs_up = true;
+                } else if line == without_exec
+                    || line == if one_line { second } else { agent::loader(self.nonce) }
+                {
                     self.mode = Mode::Loader;
                     self.say(&format!("~{}\n", self.nonce));
                 } else if one_line {

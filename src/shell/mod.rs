@@ -273,7 +273,8 @@ pub(crate) fn last_words(said: &[u8]) -> String {
             _control_or_beyond_ascii => text.push(' '),
         }
     }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let words: Vec<&str> = text.split_whitespace().collect();
+    if words.is_empty() && !said.is_empty() { "no text".into() } else { words.join(" ") }
 }
 
 /// Remembers the end of what the host said.

@@ -237,7 +237,7 @@ impl Open {
     /// Types a line without ending it.
     fn type_line(&mut self, now: Instant, line: Line) {
         self.typed += 1;
-        let refused = self.refused >= REFUSED_MAX;
+        let refused = self.refused >= if self.options.careful { CAREFUL_REFUSED_MAX } else { REFUSED_MAX };
         if refused || self.typed > TYPED_MAX || self.give_up_at.is_some_and(|at| now > at) {
             return self.end(Err(ShellError::NotAShell { last: last_words(&self.said) }));
         }
@@ -278,7 +278,8 @@ impl Open {
                 return;
             }
             Line::Whole | Line::First | Line::WithoutExec => {
-                self.transmit(vec![INTERRUPT]);
+                // What read the line and is no shell might take an interrupt for the wish to leave.
+                self.transmit(if self.options.careful { NUDGE.to_vec() } else { vec![INTERRUPT] });
                 match self.refused % 2 {
                     // Refused in words that nobody here knows: perhaps it was `exec` that was.
                     1 => Line::WithoutExec,
@@ -363,7 +364,7 @@ impl Open {
         self.ended.clear();
         match Aside::needed(shell, self.nonce, &typed, self.inside.is_some(), self.options.silence) {
             Ok(aside) => self.state = State::Aside(Box::new(aside)),
-            Err(shell) => self.end(Ok(shell)),
+            Err(shell) => self.end(Ok(*shell)),
         }
     }
 
@@ -614,6 +615,8 @@ const KEY_QUIET: Duration = Duration::from_millis(400);
 const KEYS_MAX: u32 = 3;
 /// Lines that were ended and ran no loader: with and without `exec`, and by both line ends.
 const REFUSED_MAX: u32 = 4;
+/// The same where it may be no shell that reads them.
+const CAREFUL_REFUSED_MAX: u32 = 2;
 /// Lines typed at the prompt, in all.
 const TYPED_MAX: u32 = 12;
 /// Of these, so many before the short first line is tried.

@@ -133,6 +133,103 @@ fn a_host_without_a_shell_is_said_so_with_what_it_showed() {
     assert!(last.ends_with("Your choice?"), "{last}");
 }
 
+/// What is no shell: it takes single keys, or lines, and remembers them.
+struct Menu {
+    takes_lines: bool,
+    line: Vec<u8>,
+    taken: Vec<Vec<u8>>,
+    says: Vec<u8>,
+}
+
+impl Menu {
+    const TEXT: &[u8] = b"\r\nMain menu: (m)ail (d)elete all (q)uit\r\nYour choice > ";
+
+    fn new(takes_lines: bool) -> Self {
+        Self { takes_lines, line: Vec::new(), taken: Vec::new(), says: Self::TEXT.to_vec() }
+    }
+}
+
+impl Peer for Menu {
+    fn handle_input(&mut self, _now: std::time::Instant, bytes: &[u8]) {
+        for &byte in bytes {
+            if !self.takes_lines {
+                self.taken.push(vec![byte]);
+                self.says.extend(Self::TEXT);
+            } else if matches!(byte, b'\r' | b'\n') {
+                self.taken.push(std::mem::take(&mut self.line));
+                self.says.extend(b"\r\nNo such choice.");
+                self.says.extend(Self::TEXT);
+            } else if byte == 0x15 {
+                self.line.clear();
+            } else {
+                self.line.push(byte);
+                self.says.push(byte);
+            }
+        }
+    }
+
+    fn poll(&mut self, _now: std::time::Instant) -> PeerStep {
+        let said = std::mem::take(&mut self.says);
+        if said.is_empty() { PeerStep::Wait(None) } else { PeerStep::Transmit(said) }
+    }
+}
+
+const CAREFUL: OpenOptions =
+    OpenOptions { settle: Duration::from_millis(600), silence: Duration::from_secs(45), careful: true };
+
+#[test]
+fn of_a_menu_that_takes_single_keys_nothing_is_chosen() {
+    let mut menu = Menu::new(false);
+    let talk = converse(&mut Open::new(NONCE, CAREFUL), &mut menu, line(9_600, 100, 0.0), 1, LIMIT);
+    let Some(Err(ShellError::NotAShell { last })) = talk.outcome else { panic!("{:?}", talk.outcome) };
+    assert!(last.ends_with("Your choice >"), "{last}");
+    assert!(menu.taken.iter().all(|key| key == b";"), "{:?}", menu.taken);
+    assert!(talk.elapsed < Duration::from_secs(30), "{:?}", talk.elapsed);
+}
+
+#[test]
+fn of_a_menu_that_takes_lines_nothing_is_chosen() {
+    let mut menu = Menu::new(true);
+    let talk = converse(&mut Open::new(NONCE, CAREFUL), &mut menu, line(9_600, 100, 0.0), 1, LIMIT);
+    let Some(Err(ShellError::NotAShell { last })) = talk.outcome else { panic!("{:?}", talk.outcome) };
+    assert!(last.ends_with("Your choice >"), "{last}");
+    for line in &menu.taken {
+        let first = line.trim_ascii_start().first();
+        assert!(matches!(first, Some(b':' | b'#')), "{}", line.escape_ascii());
+        assert!(!line.contains(&0x03), "an interrupt might be a choice");
+    }
+    assert!(talk.elapsed < Duration::from_secs(60), "{:?}", talk.elapsed);
+}
+
+#[test]
+fn a_careful_start_costs_a_shell_one_key() {
+    let mut host = FakeHost::new(NONCE);
+    let talk = talk(&mut Open::new(NONCE, CAREFUL), &mut host, line(9_600, 100, 0.0), 1);
+    assert!(talk.outcome.expect("an end").is_ok());
+    assert!(talk.sent.starts_with(b";\x15 "), "{}", talk.sent[..20].escape_ascii());
+    assert_eq!(host.ran.len(), 1, "{:?}", host.ran);
+}
+
+#[test]
+fn a_restricted_shell_that_may_run_sh_is_good_enough() {
+    let mut host = FakeHost::new(NONCE);
+    host.restricted = true;
+    let mut shell = opened(&mut host);
+    host.prints = b"bytes".to_vec();
+    let reply = talk(&mut shell.run("print", DEADLINE), &mut host, LineQuality::PERFECT, 1).outcome;
+    assert_eq!(reply.expect("an end").expect("a reply").bytes, b"bytes");
+}
+
+#[test]
+fn a_restricted_shell_without_sh_is_refused_in_its_own_words() {
+    let mut host = FakeHost::new(NONCE);
+    host.restricted = true;
+    host.has_sh = false;
+    let Err(error) = open(&mut host, line(9_600, 100, 0.0), 1) else { panic!("opened") };
+    assert_eq!(error, ShellError::NoSh { said: "rbash: sh: command not found".into() });
+    assert!(host.ran.is_empty(), "{:?}", host.ran);
+}
+
 #[test]
 fn a_host_without_echo_opens_too() {
     let mut host = FakeHost::new(NONCE);

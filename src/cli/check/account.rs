@@ -49,6 +49,7 @@ pub(super) fn look(of: Whose<'_>, password: &Held, alone: bool, sheet: &mut Shee
     let dialled = numbers(of, &lines, sheet);
     if called {
         user(account, &lines, sheet);
+        login(account, sheet);
         password::tell(account, password, sheet);
     }
     mailbox(of, sheet);
@@ -152,6 +153,9 @@ fn user(account: &AccountConfig, lines: &[&LineConfig], sheet: &mut Sheet) {
     let asks = lines.iter().any(|line| line.modem.is_some() || matches!(line.kind, LineKind::Telnet(_)));
     match &account.user {
         Some(user) => sheet.ok("user", user),
+        None if account.login.as_ref().is_some_and(|script| !script.ends_automatic()) => {
+            sheet.ok("user", "none: the login script types what it needs");
+        }
         None if asks => sheet.warning(
             "user",
             "none: right only if the host gives a shell without asking for a name",
@@ -159,6 +163,21 @@ fn user(account: &AccountConfig, lines: &[&LineConfig], sheet: &mut Sheet) {
         ),
         None => sheet.ok("user", "none: the line ends at a shell"),
     }
+}
+
+/// Whether the host is known to the automatic login, or to a script.
+fn login(account: &AccountConfig, sheet: &mut Sheet) {
+    let told = match &account.login {
+        None => "automatic".to_owned(),
+        Some(script) => {
+            let steps =
+                if script.len() == 1 { "1 step".to_owned() } else { format!("{} steps", script.len()) };
+            let rest =
+                if script.ends_automatic() { ", the last of which is the automatic login" } else { "" };
+            format!("by a script of {steps}{rest}")
+        }
+    };
+    sheet.ok("login", told);
 }
 
 /// Where the mailbox is, and how it comes.
@@ -176,6 +195,7 @@ fn mailbox(of: Whose<'_>, sheet: &mut Sheet) {
         let which = match Location::new(account.mailbox.as_deref()) {
             Location::Default => "what the host calls $MAIL".to_owned(),
             Location::Path(path) => format!("{path} on the host"),
+            Location::Named(name) => format!("{} on the host", name.escape_ascii()),
         };
         sheet.ok("mailbox", format!("{which}; mail stays there, and comes {by}"));
     }

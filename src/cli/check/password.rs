@@ -20,7 +20,11 @@ pub(super) enum Held {
 
 /// Asks the source; the person only if a call is to follow.
 pub(super) fn look(account: &AccountConfig, name: &str, calls: bool) -> Held {
-    if account.user.is_none() {
+    let needed = match &account.login {
+        Some(script) => script.types_password() || (script.ends_automatic() && account.user.is_some()),
+        None => account.user.is_some(),
+    };
+    if !needed {
         return Held::NotNeeded;
     }
     let asked = match &account.password {
@@ -41,6 +45,10 @@ pub(super) fn tell(account: &AccountConfig, held: &Held, sheet: &mut Sheet) {
     let source = account.password.as_ref();
     match (held, source) {
         (Held::NotNeeded, None) => {}
+        (Held::NotNeeded, Some(_)) if account.login.is_some() => {
+            let found = "there is a password, and the login script does not type it";
+            sheet.warning(WHAT, found, "send {password} (or \\P) in `login`, or remove `password`");
+        }
         (Held::NotNeeded, Some(_)) => {
             let found = "there is a password and no user to use it for";
             sheet.warning(WHAT, found, "add user = \"..\" to the account");
