@@ -351,9 +351,10 @@ fn a_pipe_is_sent_and_its_end_ends_the_session_once_the_host_is_quiet() {
 #[test]
 fn a_host_that_hangs_up_ends_a_piped_session_at_once() {
     let home = Home::with_line(SHELL, "");
-    let ran = piped(&home, &["home", "--linger", "600"], b"echo $((6*7))-is-it\nexit\n");
+    let ran = piped(&home, &["home", "--linger", "600"], b"echo $((6*7))-is-it\nstty size\nexit\n");
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.contains("42-is-it"), "{}", ran.out);
+    assert!(ran.out.contains("24 80"), "the line's own window: {}", ran.out);
 }
 
 #[test]
