@@ -5,7 +5,7 @@
 mod common;
 
 use std::convert::Infallible;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -19,6 +19,7 @@ use mailcall::transfer::zmodem::{
     FilesEvent, ReceiveFiles, ReceiveOptions, Received, Send, SendError, SendEvent, SendOptions, Sent,
     ZmodemError,
 };
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 
@@ -38,6 +39,8 @@ impl Peer {
         let mut sh = Command::new("sh");
         sh.args(["-c", command]).current_dir(folder).stdin(slave()).stdout(slave()).stderr(slave());
         let child = sh.spawn().expect("sh");
+        // A terminal that nobody reads would stand still in the middle of a write.
+        fcntl(&pty.master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("a flag");
         Self { child, master: pty.master.into() }
     }
 
@@ -113,6 +116,11 @@ impl Peer {
             }
             match self.master.write(&rest[..rest.len().min(1_024)]) {
                 Ok(count) => rest = &rest[count..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if self.read(down, NAP_MAX) {
+                        return;
+                    }
+                }
                 Err(_) => return, // nobody is there
             }
         }
@@ -127,6 +135,7 @@ impl Peer {
         }
         let mut buffer = [0; 4_096];
         match self.master.read(&mut buffer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
             Ok(0) | Err(_) => true,
             Ok(count) => {
                 down.push(Instant::now(), &buffer[..count]);
@@ -332,7 +341,7 @@ fn an_rz_that_is_killed_or_cannot_write_ends_it_soon() {
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
-/// A file that came: its name and so on, its bytes, and the offset from which on it was sent.
+/// A file that came: what was said of it, its bytes, and from which of them on they were sent.
 type Came = (FileInfo, Vec<u8>, u64);
 
 /// What a batch from `sz` came to.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::frame::{CANCEL, FrameType, Header, XON, ZDLE, ZPAD};
+use super::super::frame::{CANCEL, CANS_TO_CANCEL, FrameType, Header, XON, ZDLE, ZPAD};
 use super::super::report::ZmodemError;
 use super::{Farewell, Outcome, Receive, State, Step};
 
@@ -112,6 +112,16 @@ impl Receive {
 
     /// Lets what was on its way run out, and says it again to a sender that did not hear.
     pub(super) fn drain(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        // lrzsz answers a cancel with one of its own, and what stands behind that is the shell's: where
+        // a person waits for it, it is not taken.
+        let cans = [ZDLE; CANS_TO_CANCEL as usize];
+        let answer = memchr::memmem::find(bytes, &cans).filter(|_| self.batch.is_some());
+        if let Some(at) = answer {
+            let tail = bytes[at..].iter().take_while(|&&byte| byte == ZDLE || byte == BACKSPACE).count();
+            self.stats.garbage_bytes += (at + tail) as u64;
+            self.line_is_quiet();
+            return at + tail;
+        }
         self.stats.garbage_bytes += bytes.len() as u64;
         let quiet = self.cancel_quiet();
         let patience = self.reply_wait();

@@ -389,3 +389,14 @@ fn a_file_that_grows_is_sent_as_far_as_announced() {
     assert!(talk.outcome.expect("an end").is_ok());
     assert_eq!(receiving.contents(), contents);
 }
+
+#[test]
+fn the_prompt_behind_a_cancelled_sender_is_left() {
+    let now = crate::sim::converse::epoch();
+    let mut receive = ReceiveFiles::new(receive_options(200));
+    receive.cancel();
+    while !matches!(receive.poll_output(now), Output::Wait(_)) {}
+    let said = b"more of the file\x18\x18\x18\x18\x18\x18\x18\x18\x08\x08\x08\x08$ ";
+    assert_eq!(receive.handle_input(now, said), said.len() - 2);
+    let Output::Done(Err(ZmodemError::Cancelled { .. })) = receive.poll_output(now) else { panic!() };
+}
