@@ -307,6 +307,8 @@ impl Login {
             // 5 s (Documentation/admin-guide/sysrq.rst): `b` would boot the host. RETURN is none.
             (quiet, Act::TypeUser | Act::TypePassword) if self.break_is_fresh => (quiet, Act::Nudge),
             (_, Act::Finish(look)) if self.is_known_prompt() => (PROMPT_QUIET, Act::Finish(look)),
+            // A line that ends at a shell has no login to be seen: the prompt says enough.
+            (_, Act::Nudge) if self.is_known_prompt() => (PROMPT_QUIET, Act::Finish(PromptLook::Unknown)),
             plan => plan,
         }
     }

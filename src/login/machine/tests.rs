@@ -890,3 +890,27 @@ fn a_key_that_has_changed_is_told_in_ssh_s_words_once_it_has_ended() {
     let log = run([say("mary@host: Permission denied (publickey).\r\n"), Step::HangUp]);
     assert!(matches!(error(&log), LoginError::Refused { .. }), "{:?}", log.outcome);
 }
+
+#[test]
+fn a_prompt_that_is_known_is_believed_sooner_and_only_letter_for_letter() {
+    struct Shell(Option<&'static [u8]>);
+    impl Peer for Shell {
+        fn handle_input(&mut self, _now: Instant, _bytes: &[u8]) {}
+        fn poll(&mut self, _now: Instant) -> PeerStep {
+            self.0.take().map_or(PeerStep::Wait(None), |said| PeerStep::Transmit(said.to_vec()))
+        }
+    }
+    let time = |said: &'static [u8], known: &str| {
+        let login = Login::new(Credentials::default(), LoginLimits::default());
+        let mut login = login.knowing_prompt(Some(known.to_owned()));
+        let limit = Duration::from_secs(200);
+        let talk = converse(&mut login, &mut Shell(Some(said)), LineQuality::PERFECT, 1, limit);
+        talk.outcome.and_then(Result::ok).map(|_| talk.elapsed)
+    };
+    for prompt in [&b"hello\r\nmary@host:~$ "[..], b"hello\r\nwhat now "] {
+        let known = String::from_utf8_lossy(prompt).lines().last().unwrap().trim().to_owned();
+        assert_eq!(time(prompt, &known), Some(PROMPT_QUIET), "{known}");
+        assert!(time(prompt, &known[1..]).is_none_or(|time| time > 2 * PROMPT_QUIET), "{known}");
+    }
+    assert!(time(b"hello\r\n$ ", "").is_some_and(|time| time > 2 * PROMPT_QUIET));
+}
