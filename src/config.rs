@@ -262,6 +262,9 @@ impl Config {
             if let Some(PasswordSource::Command(command)) = &mut account.password {
                 command.hidden_env.clone_from(&hidden);
             }
+            if let Some(source) = &mut account.otp {
+                source.hidden_env.clone_from(&hidden);
+            }
         }
     }
 

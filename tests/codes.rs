@@ -40,8 +40,8 @@ fn at_terminal(home: &Home) -> AtTerminal {
 }
 
 #[test]
-fn a_command_gets_the_challenge_and_its_answer_is_typed() {
-    let script = "echo \"$1, $MAILCALL_CHALLENGE\" > \"$0\"; echo 314159";
+fn a_command_gets_the_challenge_and_no_password_and_its_answer_is_typed() {
+    let script = "echo \"$1, $MAILCALL_CHALLENGE${TEST_PASSWORD+, a password}\" > \"$0\"; echo 314159";
     let dir = tempfile::tempdir().unwrap();
     let got = dir.path().join("challenge");
     let otp = format!(

@@ -111,11 +111,14 @@ pub enum LoginError {
     /// The host shows a menu in which not exactly one item gives a shell.
     #[error(
         "the host shows a menu, and not just one item of it gives a shell ({last}); say what to answer in a \
-         script: login = [ {{ expect = \"{prompt}\", send = \"..\" }} ] in the account"
+         script: login = [ {} ] in the account",
+        script_for(prompt, *behind_login)
     )]
     Menu {
         /// What it waits behind.
         prompt: String,
+        /// A user name was typed before, which a script has to do as well.
+        behind_login: bool,
         /// What it said last: the menu.
         last: LastLines,
     },
@@ -203,7 +206,7 @@ impl LoginError {
             | Self::CodeRefused { said, last }
             | Self::HostKeyRefused { said, last }
             | Self::KeyLocked { said, last } => (Some(said), last),
-            Self::Menu { prompt, last } | Self::CodeWanted { prompt, last, .. } => (Some(prompt), last),
+            Self::Menu { prompt, last, .. } | Self::CodeWanted { prompt, last, .. } => (Some(prompt), last),
             Self::NoUser { last }
             | Self::NoPassword { last }
             | Self::NoPrompt { last, .. }
@@ -236,5 +239,22 @@ impl LoginError {
             | Self::KeyLocked { last, .. }
             | Self::CarrierLost { last } => last,
         }
+    }
+}
+
+/// The steps of a script that answers this prompt, as TOML. A script does the whole login, so the answer alone
+/// would not do.
+fn script_for(prompt: &str, behind_login: bool) -> String {
+    let expected = match prompt.contains('\'') {
+        false => format!("'{prompt}'"),
+        true => format!("\"{}\"", prompt.replace('\\', "\\\\").replace('"', "\\\"")),
+    };
+    let answer = format!("{{ expect = {expected}, send = '..' }}");
+    if behind_login {
+        format!(
+            "{{ expect = 'ogin:', send = '{{user}}' }}, {{ expect = 'ssword:', send = '{{password}}' }}, {answer}"
+        )
+    } else {
+        format!("{answer}, {{ automatic = true }}")
     }
 }

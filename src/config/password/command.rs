@@ -50,8 +50,10 @@ impl SecretCommand {
             match child.try_wait().map_err(cannot)? {
                 Some(status) => break status,
                 None if until <= Instant::now() => {
-                    let _ = child.kill(); // it may end this moment
-                    let _ = child.wait();
+                    // Another user's, as sudo is, cannot be ended by us, and must not be waited for.
+                    if child.kill().is_ok() {
+                        let _ = child.wait();
+                    }
                     return Err(format!("{program} has not ended within {} s", wait.as_secs()));
                 }
                 None => std::thread::sleep(LOOK_EVERY),

@@ -686,6 +686,8 @@ fn drive(login: &mut Login, chunks: &[Vec<u8>], pause: Duration) -> (LoginOutcom
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))] // of up to 36 KB each
+
     #[test]
     fn any_bytes_split_anywhere_end_without_panic_or_hang(
         chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3000), 0..12),
@@ -696,7 +698,9 @@ proptest! {
         let told = format!("{outcome:?}");
         prop_assert!(!told.contains(PASSWORD));
     }
+}
 
+proptest! {
     #[test]
     fn hosts_made_of_prompts_and_noise_get_few_keys(
         pieces in prop::collection::vec(

@@ -62,7 +62,8 @@ impl Login {
         let Some(key) = self.choice() else {
             let prompt = shortened(&self.open_shown());
             let last = self.last_page();
-            return self.end(Err(LoginError::Menu { prompt, last }));
+            let behind_login = self.state != State::FirstPrompt;
+            return self.end(Err(LoginError::Menu { prompt, behind_login, last }));
         };
         self.send(now, Transmit::plain(format!("{key}\r")), LoginEvent::Chose(key.clone()));
         self.chosen.push(key);

@@ -49,11 +49,26 @@ fn a_menu_behind_a_menu_and_one_in_front_of_the_login_are_gone_through() {
 fn where_no_single_item_gives_a_shell_the_end_shows_the_menu_and_names_the_remedy() {
     for items in ["1) Mail\r\n2) News", "1) bash shell\r\n2) tcsh shell"] {
         let log = run(start().into_iter().chain([say(format!("\r\n{items}\r\nChoice: "))]));
-        let LoginError::Menu { last, prompt } = error(&log) else { panic!("{:?}", log.outcome) };
+        let LoginError::Menu { last, prompt, .. } = error(&log) else { panic!("{:?}", log.outcome) };
         assert_eq!(prompt, "Choice:");
         assert!(last.lines().iter().any(|line| line.starts_with("2) ")), "{last}");
-        assert!(error(&log).to_string().contains("login = ["), "{}", error(&log));
+        let remedy = "login = [ { expect = 'ogin:', send = '{user}' }, { expect = 'ssword:', send = '{password}' }, \
+                      { expect = 'Choice:', send = '..' } ]";
+        assert!(error(&log).to_string().contains(remedy), "{}", error(&log));
         assert_eq!(sent(&log), LOGIN_KEYS);
+    }
+}
+
+#[test]
+fn the_remedy_for_a_menu_is_toml_and_does_the_whole_login() {
+    for question in ["Choice: ", "Your \"choice\": ", "C:\\'choice': "] {
+        let menu = format!("\r\n1) Mail\r\n2) News\r\n{question}");
+        let log = run([say(menu)]); // in front of the login, which is left to do behind it
+        let told = error(&log).to_string();
+        let script = told.split_once("login = ").expect("a script").1.strip_suffix(" in the account");
+        let read: toml::Table = format!("login = {}", script.expect("an end")).parse().expect("TOML");
+        assert_eq!(read["login"][0]["expect"].as_str(), Some(question.trim_end()));
+        assert_eq!(read["login"][1]["automatic"].as_bool(), Some(true));
     }
 }
 
