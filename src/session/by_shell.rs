@@ -143,12 +143,13 @@ impl<'s, 'c> ByShell<'s, 'c> {
         let (shell, from, to) = (&mut self.session.shell, carrying.at, carrying.size);
         let mut receive = if self.session.ahead.take_run(from) {
             TextReceive::begun(shell, THEN_SEQ, from, to)
-        } else if self.session.ahead.loaded {
+        } else if self.session.ahead.loaded && !self.of_file {
             TextReceive::loaded(shell, from, to)
         } else {
             TextReceive::new(shell, &path, from, to)
         };
-        self.session.ahead.loaded = true;
+        // What is loaded reads the file that it was loaded for, and of other files there may be several.
+        self.session.ahead.loaded = !self.of_file;
         let before = carrying.retries;
         let outcome = self
             .session
