@@ -143,13 +143,12 @@ impl<'s, 'c> ByShell<'s, 'c> {
         let (shell, from, to) = (&mut self.session.shell, carrying.at, carrying.size);
         let mut receive = if self.session.ahead.take_run(from) {
             TextReceive::begun(shell, THEN_SEQ, from, to)
-        } else if self.session.ahead.loaded && !self.of_file {
+        } else if self.session.ahead.loaded {
             TextReceive::loaded(shell, from, to)
         } else {
             TextReceive::new(shell, &path, from, to)
         };
-        // What is loaded reads the file that it was loaded for, and of other files there may be several.
-        self.session.ahead.loaded = !self.of_file;
+        self.session.ahead.loaded = true;
         let before = carrying.retries;
         let outcome = self
             .session
