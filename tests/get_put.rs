@@ -106,8 +106,8 @@ fn files_come_and_go_whole_by_zmodem_and_as_text() {
             assert_eq!(put.json("transfer"), how, "{name:?}");
             assert!(std::fs::read(host.there("new")).unwrap() == content, "{how} {name:?}");
             std::fs::remove_file(host.there("new")).unwrap();
-            if !content.is_empty() {
-                assert_eq!(got.json("transfer"), how, "{name:?}");
+            if content.len() > 1 {
+                assert_eq!(got.json("transfer"), how, "{name:?}"); // a little comes as text anyway
             }
         }
         let left: Vec<_> = std::fs::read_dir(host.there("")).unwrap().collect();

@@ -379,6 +379,7 @@ fn a_port_that_vanishes_ends_the_call_at_once_in_whatever_state_it_is() {
 
     // Behind the host's first words, and in the middle of a transfer.
     let (_file, account) = mailbox(&every_byte().repeat(20));
+    let account = account + "transfer = \"zmodem\"\n"; // packed it would be here sooner
     for (unplugged_after, state) in [(0, ""), (60_000, "carrying the mail")] {
         let mut host = Host::start(Wiring { unplugged_after, ..PLAIN });
         let home = host.home("", &account);

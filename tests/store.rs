@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use mailcall::mailbox::digest::PrefixDigest;
@@ -404,16 +404,6 @@ fn a_failed_delivery_can_be_tried_again_with_the_same_store() {
 
 // From here on: a real disk.
 
-/// A child has all our descriptors, locks included, from fork to exec. Until then a store that another
-/// test has closed would still look open: no child is started while a store is opened.
-static STARTING: RwLock<()> = RwLock::new(());
-
-/// Starts a program; it has executed when this returns.
-fn started(command: &mut Command) -> io::Result<Child> {
-    let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
-    command.spawn()
-}
-
 struct Home {
     folder: tempfile::TempDir,
 }
@@ -431,7 +421,6 @@ impl Home {
         let path = self.path(delivery);
         let delivery =
             if delivery.ends_with("mbox") { Delivery::Mbox(path) } else { Delivery::Maildir(path) };
-        let _no_child_starts = STARTING.read().unwrap_or_else(PoisonError::into_inner);
         Store::open(&self.path("state"), "mary", MAILBOX, delivery, at(NOW))
     }
 
@@ -718,7 +707,7 @@ fn nobody_else_may_read_the_mail_whatever_the_umask_says() {
             let script = format!("umask {umask}; exec \"$0\" --exact {name}");
             let mut shell = Command::new("sh");
             shell.arg("-c").arg(script).arg(&me).env("STORE_TEST_UMASK", umask);
-            let status = started(&mut shell).expect("sh").wait();
+            let status = shell.spawn().expect("sh").wait();
             assert!(status.expect("waited for").success(), "umask {umask}");
         }
         return;
@@ -778,7 +767,7 @@ fn real_mailboxes_are_split_as_python_splits_them() {
             for key in box.keys(): print(hashlib.md5(box.get_bytes(key)).hexdigest())";
         let mut python = Command::new("python3");
         python.arg("-c").arg(script).arg(&path).stdout(Stdio::piped());
-        let Ok(python) = started(&mut python).and_then(Child::wait_with_output) else {
+        let Ok(python) = python.output() else {
             assert!(std::env::var_os("CI").is_none(), "python3 is missing");
             println!("SKIPPED: no python3 to compare with");
             continue;

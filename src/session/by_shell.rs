@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::call::Session;
-use super::recall::lengths;
+use super::recall::{Ahead, lengths};
 use super::{Ending, Failure, Progress, Stage};
 use crate::access::index::{self, Entry};
 use crate::access::{
@@ -43,6 +43,7 @@ impl<'s, 'c> ByShell<'s, 'c> {
         location: &'s Location,
         choice: TransferChoice,
     ) -> Self {
+        session.ahead = Ahead::default(); // what stands in the agent by now is for another file
         Self { of_file: true, ..Self::new(session, location, choice) }
     }
 
@@ -77,11 +78,11 @@ impl<'s, 'c> ByShell<'s, 'c> {
                 }
                 Ok(true)
             }
-            // What the host packs comes sooner as text, and so does a little: ZMODEM begins with three
-            // round trips.
+            // Mail that the host packs comes sooner as text, and so does a little of anything: ZMODEM begins
+            // with three round trips. Other files may be packed already.
             TransferChoice::Auto
                 if has_sz
-                    && !self.session.facts.gzips
+                    && (self.of_file || !self.session.facts.gzips)
                     && size <= ZMODEM_SIZE_MAX
                     && size.saturating_sub(from) > LITTLE =>
             {

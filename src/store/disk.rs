@@ -58,6 +58,27 @@ pub trait DiskFile: Send {
     fn file_id(&self) -> io::Result<(u64, u64)>;
     /// Takes the whole file's lock, or answers false if another holds it. Closing lets it go.
     fn try_lock(&self, lock: Lock) -> io::Result<bool>;
+    /// Lets a lock of flock(2) go.
+    fn unlock(&self) -> io::Result<()>;
+}
+
+/// A file whose lock of flock(2) is ours until this is dropped.
+///
+/// Closing would not be enough: a program that another thread is just starting has a copy of the
+/// descriptor, and the lock with it, until it is executed.
+pub(super) struct Locked(Box<dyn DiskFile>);
+
+impl Locked {
+    /// Takes the lock; `None` if another holds it.
+    pub(super) fn take(file: Box<dyn DiskFile>, lock: Lock) -> io::Result<Option<Self>> {
+        Ok(file.try_lock(lock)?.then(|| Self(file)))
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        let _ = self.0.unlock(); // closing comes next, and does it as well but for the copies
+    }
 }
 
 /// What a file is opened for.
@@ -287,6 +308,10 @@ impl DiskFile for File {
             Lock::FlockShared => taken(File::try_lock_shared(self)),
             Lock::Fcntl => try_lock_fcntl(self),
         }
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        File::unlock(self)
     }
 }
 

@@ -10,7 +10,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, faccessat};
 
-use super::disk::{Access, Disk, HostDisk, Kind, Lock};
+use super::disk::{Access, Disk, HostDisk, Kind, Lock, Locked};
 use super::error::{DiskContext, StoreError};
 use super::{Archive, Delivery, account_folder, mbox_file};
 
@@ -108,8 +108,8 @@ pub fn account(state: &Path, account: &str) -> Result<AccountState, StoreError> 
         other => other.at("open", &lock)?,
     };
     // Shared, and let go at once: two looks do not meet, and a run that begins in this very moment is rare.
-    let free = file.try_lock(Lock::FlockShared).at("lock", &lock)?;
-    Ok(AccountState { messages, busy: (!free).then_some(lock) })
+    let taken = Locked::take(file, Lock::FlockShared).at("lock", &lock)?;
+    Ok(AccountState { messages, busy: taken.is_none().then_some(lock) })
 }
 
 /// The disk that `path` is on, or will be.

@@ -53,7 +53,7 @@ pub use error::StoreError;
 pub use reading::Archive;
 
 use book::Book;
-use disk::{Disk, DiskFile, HostDisk, Lock};
+use disk::{Disk, HostDisk, Lock, Locked};
 use error::DiskContext;
 use ledger::Ledger;
 use maildir::Maildir;
@@ -127,7 +127,7 @@ pub enum Location {
 pub struct Store {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
-    _lock: Box<dyn DiskFile>,
+    _lock: Locked,
     ledger: Ledger,
     book: Book,
     part: Part,
@@ -356,15 +356,12 @@ fn account_folder(state: &Path, account: &str) -> Result<PathBuf, StoreError> {
     std::path::absolute(state).at("find", state).map(|state| state.join(name))
 }
 
-fn take_lock(disk: &dyn Disk, folder: &Path) -> Result<Box<dyn DiskFile>, StoreError> {
+fn take_lock(disk: &dyn Disk, folder: &Path) -> Result<Locked, StoreError> {
     let path = folder.join("lock");
     // Two may make it at once: the second then finds it there.
     let opened = disk::open_or_create(disk, &path).or_else(|_| disk::open_or_create(disk, &path));
     let file = opened.at("open", &path)?;
-    match file.try_lock(Lock::Flock).at("lock", &path)? {
-        true => Ok(file),
-        false => Err(StoreError::Busy { lock: path }),
-    }
+    Locked::take(file, Lock::Flock).at("lock", &path)?.ok_or(StoreError::Busy { lock: path })
 }
 
 fn open_ledger(

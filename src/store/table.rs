@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::disk::{self, Access, Disk, DiskFile, Kind, Lock};
+use super::disk::{self, Access, Disk, Kind, Lock, Locked};
 use super::error::{DiskContext, StoreError};
 use super::record::{escape, unescape_text};
 
@@ -88,15 +88,14 @@ impl<E: Entry> Table<E> {
         self.folder.join(format!("{}{suffix}", self.file))
     }
 
-    fn lock(&self) -> Result<Box<dyn DiskFile>, StoreError> {
+    fn lock(&self) -> Result<Locked, StoreError> {
         let path = self.path(LOCK);
-        // Two may make it at once: the second then finds it there.
-        let opened = disk::open_or_create(&*self.disk, &path);
-        let opened = opened.or_else(|_| disk::open_or_create(&*self.disk, &path));
-        let file = opened.at("open", &path)?;
         for _ in 0..LOCK_TRIES {
-            if file.try_lock(Lock::Flock).at("lock", &path)? {
-                return Ok(file);
+            // Two may make it at once: the second then finds it there.
+            let opened = disk::open_or_create(&*self.disk, &path);
+            let opened = opened.or_else(|_| disk::open_or_create(&*self.disk, &path));
+            if let Some(locked) = Locked::take(opened.at("open", &path)?, Lock::Flock).at("lock", &path)? {
+                return Ok(locked);
             }
             self.disk.pause(LOCK_PAUSE);
         }

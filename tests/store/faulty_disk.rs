@@ -158,4 +158,8 @@ impl DiskFile for FaultyFile {
     fn try_lock(&self, lock: Lock) -> io::Result<bool> {
         self.inner.try_lock(lock)
     }
+
+    fn unlock(&self) -> io::Result<()> {
+        self.inner.unlock()
+    }
 }

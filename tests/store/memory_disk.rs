@@ -345,13 +345,18 @@ impl DiskFile for MemoryFile {
         }
         Ok(taken)
     }
+
+    fn unlock(&self) -> io::Result<()> {
+        if std::mem::take(&mut *self.holds.lock().expect("one thread")) {
+            self.with(|_, _, locked| *locked = false);
+        }
+        Ok(())
+    }
 }
 
 impl Drop for MemoryFile {
     fn drop(&mut self) {
-        if *self.holds.lock().expect("one thread") {
-            self.with(|_, _, locked| *locked = false);
-        }
+        let _ = self.unlock();
     }
 }
 

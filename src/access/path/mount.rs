@@ -19,11 +19,12 @@ pub(super) struct Place {
 impl Place {
     /// Fails if the mailbox has gone together with the file system that its folder was on.
     pub(super) fn holds(&self, path: &Path) -> Result<(), PathError> {
-        let found = std::fs::metadata(path); // first: looking below a folder is what has it mounted (autofs)
-        let device = folder_of(path).metadata().ok().map(|folder| folder.dev());
+        let mailbox = || std::fs::metadata(path).map(|found| (found.dev(), found.ino()));
+        let folder = || folder_of(path).metadata().ok().map(|folder| folder.dev());
+        let (found, device) = looked_at(mailbox, folder);
         let mut seen = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
         match found {
-            Ok(_) => *seen = device,
+            Ok(_) => *seen = device.or(*seen),
             Err(error) if error.kind() == io::ErrorKind::NotFound && seen.is_some() && *seen != device => {
                 return Err(PathError::Unmounted { path: path.to_owned() });
             }
@@ -31,6 +32,24 @@ impl Place {
         }
         Ok(())
     }
+}
+
+/// What the mailbox is, and the device of its folder while it was that: the file system may go between the
+/// two looks.
+fn looked_at(
+    mailbox: impl Fn() -> io::Result<(u64, u64)>,
+    folder: impl Fn() -> Option<u64>,
+) -> (io::Result<(u64, u64)>, Option<u64>) {
+    let mut found = mailbox(); // first: looking below a folder is what has it mounted (autofs)
+    for _ in 0..LOOKS_MAX {
+        let device = folder();
+        let again = mailbox();
+        if again.as_ref().ok() == found.as_ref().ok() {
+            return (again, device);
+        }
+        found = again;
+    }
+    (found, None)
 }
 
 /// Whether the folder that the mailbox should be in has nothing in it, as one that nothing is mounted on.
@@ -82,6 +101,8 @@ fn plain(escaped: &str) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(&bytes))
 }
 
+/// Looks at a mailbox that is another each time.
+const LOOKS_MAX: usize = 4;
 /// What Linux calls file systems of other machines; those of FUSE (sshfs, rclone, ..) are taken for such.
 const REMOTE: &[&str] = &["nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "9p", "afs", "ceph", "coda"];
 
@@ -117,6 +138,18 @@ mod tests {
     #[test]
     fn what_is_no_octal_number_stands_for_itself() {
         assert_eq!(plain("/a\\134b\\04\\999\\"), Path::new("/a\\b\\04\\999\\"));
+    }
+
+    #[test]
+    fn a_file_system_that_goes_between_two_looks_is_not_taken_for_the_one_below_it() {
+        let gone = || io::Error::from(io::ErrorKind::NotFound);
+        let looks = std::cell::Cell::new(0);
+        let mailbox = || {
+            looks.set(looks.get() + 1);
+            if looks.get() == 1 { Ok((40, 7)) } else { Err(gone()) }
+        };
+        let (found, device) = looked_at(mailbox, || Some(1));
+        assert_eq!((found.is_err(), device), (true, Some(1)));
     }
 
     #[test]
