@@ -168,6 +168,66 @@ fn a_part_is_gone_on_with_only_if_the_host_proves_it() {
     }
 }
 
+/// The names in a folder of the files that are on their way.
+fn on_their_way(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.to_string_lossy().contains("mailcall-")).collect()
+}
+
+#[test]
+fn several_files_come_as_text_each_as_itself() {
+    let host = Host::new(true, "");
+    for name in ["abc", "xyz"] {
+        std::fs::write(host.there(name), name).unwrap();
+    }
+    host.run(&["--json", "get", "home", "abc", "xyz", "in/"]).ended(0, "done");
+    for name in ["abc", "xyz"] {
+        assert_eq!(std::fs::read_to_string(host.here("in").join(name)).unwrap(), name);
+    }
+}
+
+#[test]
+fn a_signal_leaves_nothing_on_the_host_and_tells_what_is_here() {
+    at_once(["get", "put"], |command| {
+        let host = Host::new(true, "");
+        let (big, small) = (binary(20_000_000), b"small".to_vec());
+        for (name, content) in [("a", &small), ("b", &big)] {
+            let path = if command == "get" { host.there(name) } else { host.here(name) };
+            std::fs::write(path, content).unwrap();
+        }
+        let mut run = host.home.command(&["--json", command, "home", "a", "b", "."]);
+        let piped = std::process::Stdio::piped;
+        let child = run.current_dir(host.here.path()).stdout(piped()).stderr(piped()).spawn().unwrap();
+        let (coming, second) = match command {
+            "get" => (host.here(""), "b.mailcall-part"),
+            _ => (host.there(""), "-1.t"),
+        };
+        wait_for("the second file", || {
+            let is_second = |path: &PathBuf| path.to_string_lossy().ends_with(second);
+            let some = |path: &PathBuf| path.metadata().is_ok_and(|found| found.len() > 0);
+            on_their_way(&coming).iter().any(|path| is_second(path) && some(path))
+        });
+        let id = nix::unistd::Pid::from_raw(child.id() as i32);
+        nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGINT).unwrap();
+        let ran = Ran::new(child.wait_with_output().unwrap());
+        ran.ended(75, "interrupted");
+        assert_eq!(ran.json("files").as_array().unwrap().len(), 1, "{}", ran.out);
+        if command == "get" {
+            assert!(ran.err.contains("b.mailcall-part; getting it again goes on"), "{}", ran.err);
+        } else {
+            wait_for("the host to sweep", || on_their_way(&coming).is_empty());
+        }
+    });
+}
+
+#[test]
+fn standard_output_is_not_shared_with_a_report() {
+    let host = Host::new(true, "");
+    std::fs::write(host.there("a"), b"x").unwrap();
+    host.run(&["--json", "get", "home", "a", "-"]).ended(64, "usage");
+    assert_eq!(host.run(&["--quiet", "get", "home", "a", "a", "-"]).code, 64);
+}
+
 #[test]
 fn on_a_path_there_is_nobody_to_carry_anything() {
     let home = Home::with_line("kind = \"file\"\n", "mailbox = \"/tmp/mbox\"\n");

@@ -63,13 +63,15 @@ pub(super) fn usage(message: &str) -> Failure {
     Failure::new(Ending::Usage, Stage::Preparing, message)
 }
 
-/// Calls, does `work`, and tells what became of it.
-pub(super) fn carry(
+/// Calls, does `work`, and tells what became of it: `files` sees that in `done`, also where a signal
+/// ended the work.
+pub(super) fn carry<D>(
     global: &Global,
     name: &str,
     prepared: Result<(Config, AccountConfig), Failure>,
-    files: &mut Files,
-    work: impl AsyncFnOnce(&mut Session<'_>, &mut Files) -> Result<(), Failure>,
+    done: &mut D,
+    work: impl AsyncFnOnce(&mut Session<'_>, &mut D) -> Result<(), Failure>,
+    files: impl FnOnce(&D) -> Files,
 ) -> Result<Ending, Failure> {
     let (went, report) = match prepared.and_then(|(config, account)| {
         let password = ask_password(&account, name)?;
@@ -77,11 +79,11 @@ pub(super) fn carry(
     }) {
         Ok((config, account, password, runtime)) => {
             let call = Call { global, config: &config, name, account: &account, password };
-            runtime.block_on(in_call(call, async |session: &mut Session<'_>| work(session, files).await))
+            runtime.block_on(in_call(call, async |session: &mut Session<'_>| work(session, done).await))
         }
         Err(failure) => (Err(failure), CallReport::default()),
     };
-    tell(global, name, &went, &report, files);
+    tell(global, name, &went, &report, &files(done));
     went.map(|()| Ending::Done)
 }
 

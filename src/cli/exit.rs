@@ -47,7 +47,7 @@ pub fn advice(failure: &Failure) -> Option<&'static str> {
     if failure.stage == Stage::Files {
         return match failure.ending {
             Ending::CarrierLost | Ending::Interrupted => {
-                Some("say it again: a file that came in part goes on")
+                Some("say it again; what get brought in part goes on, and put begins the file anew")
             }
             Ending::HostLacks => Some("leave `transfer` out of the account: then what the host has is used"),
             Ending::PeerMisbehaved => Some("-v shows what was said"),

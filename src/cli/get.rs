@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::Global;
 use super::carrying::{Carried, Files, called, carry, usage};
+use crate::session::call::Session;
+use crate::session::files::Arrived;
 use crate::session::get::{Get, Got, To, get};
 use crate::session::{Ending, Failure, Stage};
 
@@ -41,33 +43,47 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
         Ok((config, account))
     });
     let mut spooled = None;
-    let to = if local == "-" { standard_output(&mut spooled) } else { destination(remote, local) };
+    let to = match local {
+        "-" if global.json => Err(usage("- and --json both want standard output; name a file")),
+        "-" if remote.len() > 1 => Err(usage("several files do not go to standard output; name a folder")),
+        "-" => standard_output(&mut spooled),
+        local => destination(remote, local),
+    };
     let (to, prepared) = match to {
         Ok(to) => (to, prepared),
         Err(failure) => (To::Folder(PathBuf::new()), prepared.and(Err(failure))),
     };
     let choice = prepared.as_ref().map(|(_, account)| account.transfer).unwrap_or_default();
-    let mut files = Files::default();
     let what = Get { names: remote, to: &to, force: args.force || spooled.is_some(), choice };
-    let went = carry(global, &args.account, prepared, &mut files, async |session, files| {
-        let mut got = Got::default();
-        let went = get(session, &what, &mut got).await;
-        (files.transfer, files.retries) = (got.transfer, got.retries);
-        files.files = got
-            .files
-            .iter()
-            .map(|file| Carried {
-                from: file.from.clone(),
-                to: if local == "-" { "-".to_owned() } else { file.path.display().to_string() },
-                bytes: file.bytes,
-            })
-            .collect();
-        went
+    let mut got = Got::default();
+    let work = async |session: &mut Session<'_>, got: &mut Got| get(session, &what, got).await;
+    let is_printed = spooled.is_some();
+    let went = carry(global, &args.account, prepared, &mut got, work, |got| {
+        let carried = |file: &Arrived| Carried {
+            from: file.from.clone(),
+            to: if is_printed { "-".to_owned() } else { file.path.display().to_string() },
+            bytes: file.bytes,
+        };
+        let files = got.files.iter().map(carried).collect();
+        Files { files, transfer: got.transfer, retries: got.retries }
     });
+    if let Some(part) = got.part.as_deref().filter(|_| !is_printed) {
+        tell_part(global, &args.account, part);
+    }
     if let (Some(spooled), Ok(_)) = (spooled, &went) {
         print(&spooled)?;
     }
     went
+}
+
+/// What a file that was cut off has left, so that nobody has to look for it.
+fn tell_part(global: &Global, account: &str, part: &Path) {
+    let length = part.metadata().map_or(0, |found| found.len());
+    if length > 0 && !global.quiet {
+        let shown = part.display().to_string();
+        let shown = crate::mailbox::display::safe_line(&shown);
+        eprintln!("{account}: {length} bytes are in {shown}; getting it again goes on there");
+    }
 }
 
 /// Where the files go, checked before line time is paid for.

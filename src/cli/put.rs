@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use super::Global;
 use super::carrying::{Carried, Files, called, carry, usage};
+use crate::session::call::Session;
+use crate::session::files::Gone;
 use crate::session::put::{Put, PutDone, put};
 use crate::session::{Ending, Failure};
 
@@ -48,18 +50,16 @@ pub(super) fn run(global: &Global, args: &Args) -> Result<Ending, Failure> {
         Ok((config, account))
     });
     let choice = prepared.as_ref().map(|(_, account)| account.transfer).unwrap_or_default();
-    let mut files = Files::default();
     let what = Put { files: &paths, to: remote, force: args.force, choice };
-    carry(global, &args.account, prepared, &mut files, async |session, files| {
-        let mut done = PutDone::default();
-        let went = put(session, &what, &mut done).await;
-        (files.transfer, files.retries) = (done.transfer, done.retries);
-        let carried = done.files.into_iter().map(|(gone, to)| Carried {
-            from: gone.path.display().to_string(),
-            to,
-            bytes: gone.bytes,
-        });
-        files.files = carried.collect();
-        went
+    let mut done = PutDone::default();
+    let work = async |session: &mut Session<'_>, done: &mut PutDone| put(session, &what, done).await;
+    carry(global, &args.account, prepared, &mut done, work, |done| Files {
+        files: done.files.iter().map(carried).collect(),
+        transfer: done.transfer,
+        retries: done.retries,
     })
+}
+
+fn carried((gone, to): &(Gone, String)) -> Carried {
+    Carried { from: gone.path.display().to_string(), to: to.clone(), bytes: gone.bytes }
 }

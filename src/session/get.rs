@@ -47,6 +47,8 @@ pub struct Got {
     pub transfer: Option<&'static str>,
     /// Damaged pieces that were carried again.
     pub retries: u64,
+    /// What has come of the file that did not come whole.
+    pub part: Option<PathBuf>,
 }
 
 /// Brings the files. What was brought before a failure stays, and is in `got`.
@@ -114,21 +116,20 @@ fn word(name: &str) -> String {
     };
     let mut word = home.to_owned();
     let mut plain = String::new();
+    let mut before = None;
     for c in rest.chars() {
-        if PATTERN.contains(&c) || c == ']' && rest.contains('[') {
+        // Between quotes it would be one of the letters; `^` says the same and is a pipe to old shells.
+        let negates = before == Some('[') && matches!(c, '!' | '^');
+        // A dash is a range between brackets, and outside of them itself.
+        if PATTERN.contains(&c) || negates || matches!(c, ']' | '-') && rest.contains('[') {
             if !plain.is_empty() {
                 word.push_str(&quote(std::mem::take(&mut plain).as_bytes()));
             }
-            word.push(c);
-        } else if c == '-' && rest.contains('[') {
-            // A range between brackets, and outside of them itself.
-            if !plain.is_empty() {
-                word.push_str(&quote(std::mem::take(&mut plain).as_bytes()));
-            }
-            word.push(c);
+            word.push(if negates { '!' } else { c });
         } else {
             plain.push(c);
         }
+        before = Some(c);
     }
     if !plain.is_empty() || word.is_empty() {
         word.push_str(&quote(plain.as_bytes()));
@@ -167,26 +168,36 @@ async fn bring(session: &mut Session<'_>, get: &Get<'_>, file: &Found, got: &mut
     let (folder, name) = place(get.to, file);
     let taken = if get.force { Taken::Replace } else { Taken::Refuse };
     let path = folder.join(&name);
-    if !get.force && path.symlink_metadata().is_ok() {
-        // Said before line time is paid for.
-        let message = format!("{} is there already; --force replaces it", path.display());
+    // Said before line time is paid for.
+    if let Some(message) = in_the_way(&path, get.force) {
         return Err(Failure::new(Ending::Usage, Stage::Files, message));
     }
     session.tell(Progress::Stage(Stage::Files, format!("bringing {}", file.shown())));
     let mut download = Download::begin(&folder, &name, taken).map_err(failed)?;
-    let went = carried(session, get, file, &mut download, got).await;
-    if let Err(failure) = went {
-        let here = download.len();
-        if let Some(part) = download.leave() {
-            let note = format!("{here} bytes are in {}; getting it again goes on there", part.display());
-            session.tell(Progress::Note(note));
-        }
+    // Also a signal may end it, and then nobody comes back here.
+    got.part = Some(download.part().to_owned());
+    if let Err(failure) = carried(session, get, file, &mut download, got).await {
+        download.leave();
         return Err(failure);
     }
     let bytes = download.len();
     let path = download.finish(file.mtime, clock()).map_err(failed)?;
+    got.part = None;
     got.files.push(Arrived { from: file.shown(), path, bytes });
     Ok(())
+}
+
+/// Why no file can get this name. `--force` replaces files, and neither folders nor what only looks like
+/// a file: whoever names `/dev/null` wants it to stay one.
+fn in_the_way(path: &Path, force: bool) -> Option<String> {
+    path.symlink_metadata().ok()?;
+    let shown = path.display();
+    let is_file = path.metadata().map_or(true, |found| found.is_file()); // or a link to nothing
+    match (is_file, force) {
+        (true, true) => None,
+        (true, false) => Some(format!("{shown} is there already; --force replaces it")),
+        (false, _) => Some(format!("{shown} is there already, and is not a file")),
+    }
 }
 
 /// Where a file goes. A name that the host has said is made harmless; one that the user has is his.
@@ -313,9 +324,25 @@ mod tests {
         };
         assert_eq!(names("c?"), ["c1", "c2", "c9"]);
         assert_eq!(names("c[1-3]"), ["c1", "c2"]);
+        assert_eq!(names("c[!2]"), ["c1", "c9"]);
+        assert_eq!(names("c[^12]"), ["c9"]);
+        assert_eq!(names("[[:alpha:]][[:digit:]]"), ["c1", "c2", "c9"]);
         assert_eq!(names("a *"), ["a b"]);
         assert_eq!(names("-*"), ["./-rf"], "never an option");
         assert_eq!(names("new*"), ["new\nline"]);
+    }
+
+    #[test]
+    fn by_force_a_file_is_replaced_and_no_folder_and_no_device() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        assert_eq!(in_the_way(&file, false), None);
+        std::fs::write(&file, b"x").expect("a file");
+        assert!(in_the_way(&file, false).expect("it is there").contains("--force"));
+        assert_eq!(in_the_way(&file, true), None);
+        for other in [folder.path(), Path::new("/dev/null")] {
+            assert!(in_the_way(other, true).expect("it is there").contains("not a file"));
+        }
     }
 
     #[test]

@@ -49,6 +49,9 @@ pub async fn put(session: &mut Session<'_>, put: &Put<'_>, done: &mut PutDone) -
         let file = Outgoing::open(path).map_err(|error| store_failure(Stage::Files, &error))?;
         session.tell(Progress::Stage(Stage::Files, format!("sending {}", path.display())));
         let there = look(session, put, path, place).await?;
+        if place == 0 {
+            sweep_at_the_end(session, &there).await?;
+        }
         let went = take(session, put, (path, file), &there, done).await;
         if went.is_err() && session.is_up() {
             let _ = session.run(&format!("rm -f {}*", there.temporary), Stage::Files, 0).await;
@@ -56,6 +59,26 @@ pub async fn put(session: &mut Session<'_>, put: &Put<'_>, done: &mut PutDone) -
         went.map_err(|failure| Failure { stage: Stage::Files, ..failure })?;
     }
     Ok(())
+}
+
+/// Whatever ends the session (a signal here, a lost carrier, a kill), nothing that is half here stays on
+/// the host: its own shell takes it away when it is hung up.
+async fn sweep_at_the_end(session: &mut Session<'_>, there: &There) -> Result<(), Failure> {
+    let temporary = format!("{}/{}", there.folder, temporary_names(session));
+    let mut load = session.shell.load(&sweep_command(&temporary), START_WAIT);
+    let loaded = session.drive(&mut load).await;
+    loaded.map(|_| ()).map_err(|error| session.failure(Stage::Files, &error))
+}
+
+fn sweep_command(temporary: &str) -> String {
+    // Not every sh heeds the trap for its end when a signal ends it, and a second signal must not stop it.
+    let sweep = format!("trap '' 1 15;rm -f {temporary}*;exit");
+    format!("trap {} 0 1 15", crate::shell::quote::quote(sweep.as_bytes()))
+}
+
+/// How the names of this call's files begin while they come.
+fn temporary_names(session: &Session<'_>) -> String {
+    format!("mailcall-{}-{}-", session.shell.channel().nonce, std::process::id())
 }
 
 /// Where a file goes on the host.
@@ -94,8 +117,7 @@ async fn look(session: &mut Session<'_>, put: &Put<'_>, path: &Path, place: usiz
                 Some(b"lrz") => Some("lrz"),
                 Some(_) | None => None,
             };
-            let temporary_name =
-                format!("mailcall-{}-{}-{place}", session.shell.channel().nonce, std::process::id());
+            let temporary_name = format!("{}{place}", temporary_names(session));
             let temporary = format!("{}/{temporary_name}", quote_path(folder));
             let (folder, path) = (quote_path(folder), quote_path(full));
             return Ok(There { folder, temporary_name, temporary, path, shown, rz });
@@ -214,7 +236,7 @@ async fn send_zmodem(
     done: &mut PutDone,
 ) -> (Outgoing, Result<(), Failure>) {
     let rz = there.rz.unwrap_or("rz");
-    let command = format!("cd {}&&{rz} -b -q 2>/dev/null", there.folder);
+    let command = format!("CDPATH= cd {}&&{rz} -b -q 2>/dev/null", there.folder);
     let mut start = session.shell.start(&command, START_WAIT);
     if let Err(error) = session.drive(&mut start).await {
         let failure = session.failure(Stage::Files, &error);
@@ -475,6 +497,22 @@ mod tests {
         assert_eq!(std::fs::read(&new).expect("it"), b"1");
         assert!(sh(folder, &name_command(true, &there, 0o600)).0);
         assert_eq!(std::fs::read(&new).expect("it"), b"2");
+    }
+
+    #[test]
+    fn a_shell_that_ends_or_is_hung_up_sweeps() {
+        for end in ["exit 3", "kill -HUP $$;exit", "kill -TERM $$;exit"] {
+            let folder = tempfile::tempdir().expect("a folder");
+            std::fs::create_dir(folder.path().join("it's")).expect("a folder");
+            for name in ["it's/t-0", "it's/t-0.t", "it's/mine"] {
+                std::fs::write(folder.path().join(name), b"x").expect("a file");
+            }
+            let sweep = sweep_command(&format!("{}/t-", quote_path(b"it's")));
+            sh(folder.path(), &format!("{sweep};{end}"));
+            let left = std::fs::read_dir(folder.path().join("it's")).expect("it");
+            let left: Vec<_> = left.map(|entry| entry.expect("an entry").file_name()).collect();
+            assert_eq!(left, ["mine"], "{end}");
+        }
     }
 
     #[test]

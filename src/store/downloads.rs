@@ -37,6 +37,17 @@ pub struct Download {
     name: OsString,
     taken: Taken,
     len: u64,
+    /// It has its name, or is left.
+    is_settled: bool,
+}
+
+/// Whoever was stopped while it came has no use for nothing of it.
+impl Drop for Download {
+    fn drop(&mut self) {
+        if !self.is_settled && self.len == 0 {
+            let _ = std::fs::remove_file(&self.part_path);
+        }
+    }
 }
 
 impl Download {
@@ -44,7 +55,9 @@ impl Download {
     /// name that a host says, make a [`safe_name`] first.
     pub fn begin(folder: &Path, name: &OsStr, taken: Taken) -> Result<Self, StoreError> {
         make_folder(folder)?;
-        for number in 0..=NUMBER_MAX {
+        // Beside the part of another run only what may get a name beside that run's file.
+        let last = if taken == Taken::Number { NUMBER_MAX } else { 0 };
+        for number in 0..=last {
             let part_path = folder.join(with_suffix(&numbered(name, number), PART_SUFFIX));
             if let Some(part) = open_part(&part_path)? {
                 let len = part.metadata().at("look at", &part_path)?.len();
@@ -55,6 +68,7 @@ impl Download {
                     name: name.to_owned(),
                     taken,
                     len,
+                    is_settled: false,
                 });
             }
         }
@@ -97,13 +111,14 @@ impl Download {
 
     /// All is here: gives the file its name, and says which that is. `changed` is when the host's file
     /// was changed last, which is believed if it can be.
-    pub fn finish(self, changed: Option<u64>, now: SystemTime) -> Result<PathBuf, StoreError> {
+    pub fn finish(mut self, changed: Option<u64>, now: SystemTime) -> Result<PathBuf, StoreError> {
         if let Some(changed) = changed.and_then(|seconds| believable(seconds, now)) {
             // A file system without times keeps the file all the same.
             let _ = self.part.set_modified(changed);
         }
         self.part.sync_all().at("sync", &self.part_path)?;
         let path = self.place()?;
+        self.is_settled = true;
         File::open(&self.folder).and_then(|folder| folder.sync_all()).at("sync the folder", &self.folder)?;
         Ok(path)
     }
@@ -111,11 +126,15 @@ impl Download {
     /// Leaves what is here for another time, and says where it is; nothing is left of nothing.
     pub fn leave(self) -> Option<PathBuf> {
         if self.len == 0 {
-            let _ = std::fs::remove_file(&self.part_path); // there is nobody to whom it would matter
-            return None;
+            return None; // it is taken away as it is dropped
         }
         let _ = self.part.sync_all(); // it is proven before it is built upon
-        Some(self.part_path)
+        Some(self.part_path.clone())
+    }
+
+    /// Where it is while it comes.
+    pub fn part(&self) -> &Path {
+        &self.part_path
     }
 
     /// Does away with what is here.
@@ -403,6 +422,26 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_left_of_nothing_when_it_is_broken_off() {
+        let folder = tempfile::tempdir().expect("a folder");
+        drop(Download::begin(folder.path(), OsStr::new("a"), Taken::Refuse).expect("a part"));
+        assert_eq!(names(folder.path()), [""; 0]);
+    }
+
+    #[test]
+    fn two_runs_do_not_bring_one_file_that_only_one_may_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let begin = |taken| Download::begin(folder.path(), OsStr::new("a"), taken);
+        let held = begin(Taken::Refuse).expect("a part");
+        for taken in [Taken::Refuse, Taken::Replace] {
+            let refused = begin(taken).expect_err("it is coming already");
+            assert!(matches!(refused, StoreError::PartLocked { .. }), "{refused}");
+        }
+        drop((begin(Taken::Number).expect("beside it"), held));
+        assert_eq!(names(folder.path()), [""; 0]);
+    }
+
+    #[test]
     fn a_full_disk_is_told() {
         let full = File::options().write(true).open("/dev/full").expect("/dev/full");
         let mut download = Download {
@@ -412,6 +451,7 @@ mod tests {
             name: "x".into(),
             taken: Taken::Refuse,
             len: 0,
+            is_settled: true,
         };
         let error = download.append(0, b"x").expect_err("no room").to_string();
         assert!(error.contains("free some space"), "{error}");
