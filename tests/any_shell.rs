@@ -501,8 +501,8 @@ fn what_is_no_shell_is_said_so_and_nothing_is_chosen_in_it() {
     };
     let vi = Path::new("/usr/bin/vi");
     let mut cases = vec![
-        ("mk", program("keys", KEY_MENU), 75, "does not offer a shell"),
-        ("ml", program("lines", LINE_MENU), 75, "does not offer a shell"),
+        ("mk", program("keys", KEY_MENU), 78, "shows a menu"),
+        ("ml", program("lines", LINE_MENU), 78, "shows a menu"),
         ("mf", "/bin/false".into(), 75, "login shell ends at once"),
         (
             "mg",

@@ -203,7 +203,7 @@ fn a_call_that_fails_leaves_no_secret_wherever_it_does() {
         ("echo-cut-off", Source::Command, 75, "carrier-lost"),
         ("echo-damaged", Source::Env, 75, "carrier-lost"),
         ("half-a-line", Source::File, 75, "carrier-lost"),
-        ("menu", Source::Env, 75, "carrier-lost"),
+        ("menu", Source::Env, 75, "login-timeout"),
     ];
     at_once(cases, |(login, source, code, outcome)| {
         let caller = Caller::new(login, source);

@@ -158,7 +158,8 @@ fn a_call_that_was_cut_off_goes_on_where_it_stopped() {
     let Some(user) = User::new("c", "/bin/bash", &mailbox) else { return };
     let Some(inetd) = Inetd::start(Inetutils, "/bin/login") else { return };
     let relay = Relay::to(inetd.address.port(), Some(600_000));
-    let home = home_at((Ipv4Addr::LOCALHOST, relay.port).into(), &user, "", "");
+    let zmodem = "transfer = \"zmodem\"\n"; // whose bytes are those of the mail
+    let home = home_at((Ipv4Addr::LOCALHOST, relay.port).into(), &user, "", zmodem);
     let first = home.fetch();
     first.ended(75, "carrier-lost");
     assert_eq!(home.mail(), Vec::<Vec<u8>>::new());

@@ -52,20 +52,31 @@ impl Answer {
 /// What one line says about `exec sh` or `sh`.
 fn read(line: &str) -> Option<Refusal> {
     let text = line.to_ascii_lowercase();
-    // `bash: exec: sh: not found`, `-sh: sh: not found`, `fish: Unknown command: sh`.
-    let of_sh = text.split([' ', '\'', '"', '`']).any(|word| matches!(word.trim_end_matches(':'), "sh"));
-    let is_missing = MISSING.iter().any(|words| text.contains(words));
+    // In `sh: 1: stty: not found` sh is who speaks, and not what is missing.
+    let of_sh = |complaints: &[&str]| {
+        let mut said = complaints.iter().filter_map(|words| text.split_once(words));
+        said.any(|(before, after)| ends_with_sh(before) || ends_with_sh(after))
+    };
     let is_forbidden = FORBIDDEN.iter().any(|words| text.contains(words));
     let said = line.to_owned();
-    if of_sh && is_missing {
+    if of_sh(MISSING) {
         Some(Refusal::Sh { said })
     } else if is_forbidden && (text.contains("exec") || text.contains("histfile")) {
         Some(Refusal::Exec { said })
-    } else if is_forbidden && of_sh {
+    } else if of_sh(FORBIDDEN) {
         Some(Refusal::Sh { said })
     } else {
         None
     }
+}
+
+/// Whether the last word of a text, but for what stands around a command's name, is `sh`:
+/// `bash: exec: sh: `, `sh: Command `, `: sh`.
+fn ends_with_sh(text: &str) -> bool {
+    let between = [' ', ':', '.', '\'', '"', '`'];
+    let text = text.trim_end_matches(between);
+    let text = text.strip_suffix("command").or_else(|| text.strip_suffix("inaccessible or")).unwrap_or(text);
+    text.trim_end_matches(between).rsplit(between).next() == Some("sh")
 }
 
 /// An editor may show the line again that it was given.
@@ -150,6 +161,9 @@ mod tests {
             "\r\nInvalid choice.\r\nYour choice: ",
             "rbash: exec: restric",
             "Broadcast message: the lab is restricted today\r\n",
+            "sh: 1: stty: not found\r\n",
+            "-sh: stty: not found\r\n",
+            "sh: 1: stty: Permission denied\r\n",
         ] {
             assert_eq!(answer(said), None, "{said:?}");
         }
