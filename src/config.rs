@@ -32,7 +32,7 @@ pub use line::{
 use line::{LineToml, check_line};
 pub use modems::{ModemFolders, ModemUse};
 pub use otp::CodeSource;
-pub use password::{PasswordSource, SecretCommand};
+pub use password::{PasswordSource, RunningCommand, SecretCommand};
 pub use terminal::{EscapeKey, Return, Shows, TerminalConfig};
 use terminal::{TerminalToml, check_terminal};
 

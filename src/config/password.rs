@@ -12,7 +12,7 @@ use crate::secret::{Secret, keep_out_of_dumps};
 mod command;
 mod file;
 mod keyring;
-pub use command::SecretCommand;
+pub use command::{RunningCommand, SecretCommand};
 use keyring::KeyringEntry;
 
 /// A source of a password, never the password itself.

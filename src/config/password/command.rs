@@ -1,14 +1,14 @@
 //! A password that a command prints.
 
 use std::io::{self, Read};
-use std::process::{ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{first_line, line_buffer};
-use crate::secret::Secret;
+use crate::secret::{Secret, keep_out_of_dumps};
 
 /// A command whose first line of output is a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,41 +31,81 @@ impl SecretCommand {
         self.run_for(complaints, COMMAND_WAIT)
     }
 
-    /// Runs without a shell; its terminal stays the user's, for a passphrase prompt.
-    ///
-    /// What it left running may hold its output for ever, so the end of the command counts and not that.
     #[allow(clippy::disallowed_methods)] // a program runs in real time
     fn run_for(&self, complaints: Stdio, wait: Duration) -> Result<Secret, String> {
+        let mut running = self.start(|command| {
+            command.stderr(complaints);
+        })?;
+        let until = Instant::now() + wait;
+        while !running.has_ended() {
+            if until <= Instant::now() {
+                return Err(format!("{} has not ended within {} s", running.program(), wait.as_secs()));
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        running.first_line()
+    }
+
+    /// Starts it without a shell, changed by `change`; its terminal stays the user's, for a passphrase or a
+    /// PIN.
+    pub fn start(&self, change: impl FnOnce(&mut Command)) -> Result<RunningCommand, String> {
+        keep_out_of_dumps();
         let (program, arguments) = self.words.split_first().ok_or("the command is empty")?;
-        let cannot = |error: io::Error| format!("cannot run {program}: {error}");
         let mut command = Command::new(program);
-        command.args(arguments).stderr(complaints).stdin(Stdio::inherit()).stdout(Stdio::piped());
+        command.args(arguments).stdin(Stdio::inherit()).stdout(Stdio::piped());
         for name in &self.hidden_env {
             command.env_remove(name);
         }
-        let mut child = command.spawn().map_err(cannot)?;
+        change(&mut command);
+        let mut child = command.spawn().map_err(|error| format!("cannot run {program}: {error}"))?;
         let printed = child.stdout.take().map(first_of);
-        let until = Instant::now() + wait;
-        let status = loop {
-            match child.try_wait().map_err(cannot)? {
-                Some(status) => break status,
-                None if until <= Instant::now() => {
-                    // Another user's, as sudo is, cannot be ended by us, and must not be waited for.
-                    if child.kill().is_ok() {
-                        let _ = child.wait();
-                    }
-                    return Err(format!("{program} has not ended within {} s", wait.as_secs()));
-                }
-                None => std::thread::sleep(LOOK_EVERY),
-            }
-        };
+        Ok(RunningCommand { program: program.clone(), child, printed })
+    }
+}
+
+/// A command at work. It is ended when nobody waits for it any more: a call may be interrupted meanwhile, or
+/// the host hang up.
+#[derive(Debug)]
+pub struct RunningCommand {
+    program: String,
+    child: Child,
+    printed: Option<Receiver<Zeroizing<Vec<u8>>>>,
+}
+
+impl RunningCommand {
+    /// What was started.
+    pub fn program(&self) -> &str {
+        &self.program
+    }
+
+    /// True once it has ended, so that [`RunningCommand::first_line`] is there.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None)) // an error comes again when its line is read
+    }
+
+    /// The first line that it has printed, once it has ended.
+    ///
+    /// What it left running may hold its output for ever, so the end of the command counts and not that.
+    pub fn first_line(mut self) -> Result<Secret, String> {
+        let program = &self.program;
+        let status = self.child.wait().map_err(|error| format!("cannot run {program}: {error}"))?;
         if !status.success() {
             return Err(format!("{program} ended with {status}"));
         }
+        let printed = self.printed.take();
         let printed = printed.and_then(|printed| printed.recv_timeout(LEFT_IN_PIPE_MAX).ok());
         match first_line(&printed.unwrap_or_default()) {
             Some(line) => line.map_err(|_| format!("{program} printed no text")),
             None => Err(format!("{program} printed nothing")),
+        }
+    }
+}
+
+impl Drop for RunningCommand {
+    fn drop(&mut self) {
+        // Another user's, as sudo is, cannot be ended by us, and must not be waited for.
+        if self.child.kill().is_ok() {
+            let _ = self.child.wait();
         }
     }
 }
@@ -133,5 +173,15 @@ mod tests {
         assert_eq!(run("echo 'a b'; sleep 3 &").as_deref(), Ok("a b"));
         assert!(run("sleep 3 &").unwrap_err().contains("printed nothing"));
         assert_eq!(run("printf 'no end of line'").as_deref(), Ok("no end of line"));
+    }
+
+    #[test]
+    fn a_command_that_nobody_waits_for_any_more_is_ended() {
+        let sleep = SecretCommand::new(["sleep", "100"].map(str::to_owned).to_vec());
+        let mut running = sleep.start(|_| {}).expect("sleep");
+        assert!(!running.has_ended());
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(running.child.id()).expect("a pid"));
+        drop(running);
+        assert_eq!(nix::sys::signal::kill(pid, None), Err(nix::errno::Errno::ESRCH));
     }
 }

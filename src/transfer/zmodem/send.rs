@@ -501,8 +501,7 @@ impl Send {
             return self.give_up(now);
         }
         self.sent.stats.went_back += 1;
-        self.outbox.retain(|step| matches!(step, Step::Tell(_)));
-        self.outbox.push_back(Step::Discard);
+        self.discard_queued();
         let stream = &mut self.stream;
         stream.block = (stream.block / 2).max(BLOCK_MIN);
         (stream.at, stream.acked, stream.clean) = (position, position, 0);
@@ -570,8 +569,7 @@ impl Send {
         match self.state {
             State::Offering => self.finished(now, FileEnd::Skipped),
             State::Streaming | State::Waiting | State::AtEnd => {
-                self.outbox.retain(|step| matches!(step, Step::Tell(_)));
-                self.outbox.push_back(Step::Discard);
+                self.discard_queued();
                 self.finished(now, FileEnd::Skipped);
             }
             State::Opening | State::Introducing | State::Leaving { .. } => {
@@ -607,8 +605,7 @@ impl Send {
             | State::Streaming
             | State::Waiting
             | State::AtEnd => {
-                self.outbox.retain(|step| matches!(step, Step::Tell(_)));
-                self.outbox.push_back(Step::Discard);
+                self.discard_queued();
                 self.send(Header::with_position(FrameType::Zfin, 0));
                 self.end(Err(SendError::EndedEarly { at: self.stream.best }));
             }
@@ -636,8 +633,7 @@ impl Send {
             | State::AtEnd => Err(SendError::PeerCancelled { said: self.said() }),
             State::Cancelling { .. } | State::CancelHeard { .. } | State::Ended(_) => return,
         };
-        self.outbox.retain(|step| matches!(step, Step::Tell(_)));
-        self.outbox.push_back(Step::Discard);
+        self.discard_queued();
         self.state = State::CancelHeard { outcome };
         self.arm(now, CANCEL_QUIET);
     }

@@ -70,6 +70,12 @@ impl Send {
         }
     }
 
+    /// What is queued here and on the line is not sent any more.
+    pub(super) fn discard_queued(&mut self) {
+        self.outbox.retain(|step| matches!(step, Step::Tell(_)));
+        self.outbox.push_back(Step::Discard);
+    }
+
     pub(super) fn receiver_gone(&mut self) {
         let (sent, said) = (self.sent, self.said());
         match std::mem::replace(&mut self.state, State::Ended(None)) {
@@ -79,9 +85,7 @@ impl Send {
             | State::Streaming
             | State::Waiting
             | State::AtEnd => {
-                self.outbox.retain(|step| matches!(step, Step::Tell(_)));
-                // Whatever is still queued would be typed at the shell.
-                self.outbox.push_back(Step::Discard);
+                self.discard_queued(); // it would be typed at the shell
                 self.end(Err(SendError::ReceiverGone { said }));
             }
             State::Leaving { .. } => self.end(Ok(sent)),
